@@ -1,0 +1,1 @@
+"""Features in, predictions out; needs torch alone."""

@@ -1,0 +1,1 @@
+"""Pixels in, features out; knows nothing of Ray."""

@@ -1,0 +1,1 @@
+"""What lies on disk and every way to read it; needs neither torch, Ray, PyAV nor OpenCV."""
