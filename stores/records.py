@@ -5,6 +5,7 @@ spans are half-open [start, end); boxes are x1 y1 x2 y2 in [0, 1] of the upright
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,11 @@ class VideoInfo:
     """Width of a pixel divided by its height, as coded (before rotation); 1.0 where unknown."""
     rate: float
     """Mean frames per second measured from the packets' stamps; for display and counted clocks only."""
+    nominal_rate: Fraction
+    """Frames per second that the container claims (average, else guessed); shot detection counts
+    its minimum length with it, as PySceneDetect does. Never used for time."""
+    time_base: Fraction
+    """Seconds of one unit of the stream's presentation stamps."""
     origin_pts: int
     """Presentation stamp of the first frame shown, in units of the stream's time base; time 0."""
     clock: str
@@ -134,6 +140,7 @@ class Failure:
     stage: str
     """'probe', 'decode', 'detections', 'bank:<name>', 'shots', 'tracks', ..."""
     start_seconds: float
-    end_seconds: float
+    end_seconds: float | None
+    """None: to the end, wherever that is."""
     error: str
     """One sentence."""

@@ -1,0 +1,1 @@
+"""Frames in; boxes, scores, categories, RoI features and colour histograms out."""

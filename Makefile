@@ -1,0 +1,43 @@
+# Two commands for a newcomer: `make demo` and `make test`; each does its own set-up.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+VIDEO ?=
+
+.PHONY: install demo test test-all check format clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml infra/constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Reelbank needs Python 3.11 or newer; run make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint infra/constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: install
+	$(BIN)/reelbank demo --folder demo $(if $(VIDEO),--video '$(VIDEO)')
+
+test: install
+	$(BIN)/python -m pytest
+
+# Slow tests too, and the fast ones again on Python 3.12 where it is found.
+test-all: install
+	$(BIN)/python -m pytest -m 'slow or not slow'
+	@if command -v python3.12 >/dev/null; then \
+		$(MAKE) test PYTHON=python3.12 VENV=.venv312; \
+	else \
+		echo 'python3.12 was not found: the tests ran on $(PYTHON) alone'; \
+	fi
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache

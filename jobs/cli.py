@@ -1,0 +1,195 @@
+"""The command `reelbank`."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    name="reelbank",
+    help="Long videos, decoded once, as time-indexed feature banks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+USAGE_ERROR = 2
+
+StoreOption = Annotated[str, typer.Option("--store", help="Folder or URI of the store.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def main() -> None:
+    """Run the command; a user's mistake is one sentence and exit status 2."""
+    try:
+        app()
+    except BrokenPipeError:
+        # The reader of our output left, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (ValueError, ImportError, OSError) as error:
+        from reelbank.jobs.engine import sentence_of
+
+        Console(stderr=True).print(f"reelbank: {sentence_of(error)}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(USAGE_ERROR)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("reelbank: stopped; what was committed stays, and the same command goes on")
+        sys.exit(130)
+
+
+@app.command()
+def extract(
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Video, folder, or text file of paths.")],
+    store: StoreOption,
+    recipe: Annotated[str, typer.Option(help="Shipped recipe, or a YAML file.")] = "default",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, for example detector.min_score=0.5."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many videos.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be reused and computed, and why.")] = False,
+    engine: Annotated[str, typer.Option(help="ray, or inline: one process, no Ray.")] = "ray",
+    rehash: Annotated[bool, typer.Option("--rehash", help="Read every file again for its digest.")] = False,
+    accept_decoder: Annotated[
+        bool, typer.Option("--accept-decoder", help="Keep what another decoder's version made.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Extract shots, detections, tracks and features of videos into a store."""
+    from reelbank.jobs.extract import ExtractRequest, Extraction
+    from reelbank.jobs.recipe import load_recipe
+
+    if engine not in ("ray", "inline"):
+        raise ValueError(f"--engine {engine}: unknown engine; known: inline, ray")
+    request = ExtractRequest(
+        inputs=tuple(inputs),
+        store=store,
+        settings=load_recipe(recipe, overrides or []),
+        engine=engine,
+        limit=limit,
+        rehash=rehash,
+        accept_decoder=accept_decoder,
+    )
+    # With --json the standard output holds the JSON alone.
+    console = Console(stderr=as_json)
+    if dry_run:
+        from reelbank.jobs.dry_run import show_plan
+
+        show_plan(request, console, as_json=as_json)
+        return
+    job = Extraction(request, console)
+    try:
+        summary = job.execute(job.plan())
+    finally:
+        job.close()
+    summary.print(console)
+    if as_json:
+        _print_json(summary.as_json())
+    raise typer.Exit(summary.exit_status)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="One SELECT, EXPLAIN or DESCRIBE.")],
+    store: StoreOption,
+    output: Annotated[str, typer.Option("--format", help="table, csv, json or parquet (to standard output).")] = "table",
+) -> None:
+    """Query the store with SQL: videos, shots, detections, tracked, tracks, failures, runs, "index"."""
+    from reelbank.jobs.query import write_result
+    from reelbank.stores.store import open_store
+
+    write_result(open_store(store).sql(sql), output)
+
+
+@app.command()
+def info(store: StoreOption, as_json: JsonOption = False) -> None:
+    """What the store holds."""
+    from reelbank.jobs.show import show_info
+    from reelbank.stores.store import open_store
+
+    found = open_store(store).info()
+    _print_json(found) if as_json else show_info(found, Console())
+
+
+@app.command()
+def status(store: StoreOption, as_json: JsonOption = False) -> None:
+    """How far the last run is, and which videos are not whole."""
+    from reelbank.jobs.show import run_status, show_status
+    from reelbank.stores.store import open_store
+
+    found = run_status(open_store(store))
+    _print_json(found) if as_json else show_status(found, Console())
+
+
+@app.command()
+def verify(store: StoreOption, as_json: JsonOption = False) -> None:
+    """Check every file of the live set: digest, row count, index, NaN; exit status 3 on a fault."""
+    from reelbank.jobs.show import show_problems
+    from reelbank.stores.store import open_store
+    from reelbank.stores.verify import verify as verify_store
+
+    found = verify_store(open_store(store))
+    raise typer.Exit(show_problems(found, Console(), as_json=as_json))
+
+
+@app.command()
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Shipped recipe, or a YAML file.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting.")] = None,
+) -> None:
+    """List the shipped recipes, or print one with every setting resolved."""
+    from reelbank.jobs.recipe import load_recipe, recipe_names, recipe_text, resolved_yaml
+
+    console = Console()
+    if name is not None:
+        console.print(resolved_yaml(load_recipe(name, overrides or [])), markup=False, highlight=False, soft_wrap=True, end="")
+        return
+    for one in recipe_names():
+        first = recipe_text(one).splitlines()[0].lstrip("# ")
+        console.print(f"{one:<28} {first}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """What this machine has: versions, codecs, devices, detectors, networks, Ray."""
+    from reelbank.jobs.doctor import examine, show_examination
+
+    found = examine()
+    _print_json(found) if as_json else show_examination(found, Console())
+
+
+@app.command()
+def demo(
+    video: Annotated[str | None, typer.Option(help="Your own film or folder in place of the generated ones.")] = None,
+    folder: Annotated[Path, typer.Option(help="Where films, store and report go.")] = Path("demo"),
+    engine: Annotated[str, typer.Option(help="ray or inline.")] = "ray",
+) -> None:
+    """Make a few minutes of film, extract it, query it and write FOLDER/report.html."""
+    from reelbank.jobs.demo import run_demo
+
+    raise typer.Exit(run_demo(folder, video=video, engine=engine, console=Console()))
+
+
+@app.command()
+def report(
+    store: StoreOption,
+    output: Annotated[Path, typer.Option("--output", help="The page to write.")] = Path("report.html"),
+) -> None:
+    """Write one self-contained HTML page about the store."""
+    from reelbank.jobs.reports.page import write_report
+    from reelbank.stores.store import open_store
+
+    write_report(open_store(store), output)
+    Console().print(f"wrote {output}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

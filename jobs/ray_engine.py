@@ -1,0 +1,113 @@
+"""Tasks on Ray actors: a local Ray by default, the cluster at RAY_ADDRESS where it is set."""
+
+import os
+from collections import deque
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from reelbank.jobs.engine import Outcome, sentence_of
+from reelbank.jobs.worker import Task, Worker
+from reelbank.pipeline.settings import ExtractSettings
+
+OBJECT_STORE_BYTES = 80 * 2**20
+"""Ray's smallest shared memory: specs and summaries are all that passes through it."""
+
+WORKER_ENVIRONMENT = {
+    # Ray's telemetry has crashed workers while they load models.
+    "OTEL_SDK_DISABLED": "true",
+    # Arithmetic threads are set by the recipe, not by the number of CPUs that Ray sets aside.
+    "RAY_DISABLE_DOCKER_CPU_WARNING": "1",
+}
+
+
+class RayEngine:
+    """One actor for each extractor, one task at a time on each."""
+
+    def __init__(self, store_uri: str, settings: ExtractSettings, run: str) -> None:
+        self._arguments = (store_uri, settings, run)
+        self._started_ray = not ray.is_initialized()
+        if self._started_ray:
+            _start_ray()
+        self._settings = settings
+        self._idle = deque(self._actor() for _ in range(num_extractors(settings)))
+        self._running: dict[Any, tuple[Any, Task]] = {}
+
+    def _actor(self) -> Any:
+        resources = self._settings.resources
+        # A method that fails is answered here, with the video's name: Ray must not repeat it.
+        options = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_restarts": 0}
+        return ray.remote(Worker).options(**options).remote(*self._arguments)
+
+    def submit(self, task: Task) -> None:
+        """Give the task to an actor that has nothing to do."""
+        actor = self._idle.popleft()
+        self._running[actor.do.remote(task)] = (actor, task)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether an actor has nothing to do."""
+        return bool(self._idle)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a task is under way."""
+        return bool(self._running)
+
+    def next(self) -> Outcome:
+        """Wait for one task to end; an actor whose process died is replaced."""
+        [reference], _ = ray.wait(list(self._running), num_returns=1)
+        actor, task = self._running.pop(reference)
+        try:
+            answer = ray.get(reference)
+        except RayTaskError as error:
+            self._idle.append(actor)
+            return Outcome(task, error=sentence_of(error.cause or error), trace=str(error))
+        except RayActorError:
+            self._idle.append(self._actor())
+            return Outcome(task, error="the process that decoded it died", crashed=True)
+        self._idle.append(actor)
+        return Outcome(task, answer)
+
+    def close(self) -> None:
+        """Let the actors go, and the local Ray if it was started here."""
+        for actor in [*self._idle, *(actor for actor, _ in self._running.values())]:
+            ray.kill(actor)
+        if self._started_ray:
+            ray.shutdown()
+
+
+def _start_ray() -> None:
+    """Join the cluster at RAY_ADDRESS, or start a local Ray that is as small as it can be."""
+    options: dict[str, Any] = {
+        "runtime_env": {"env_vars": WORKER_ENVIRONMENT},
+        "log_to_driver": False,
+        "logging_level": "ERROR",
+    }
+    if not os.environ.get("RAY_ADDRESS"):
+        options |= {
+            "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE_BYTES,
+            "_system_config": {"prestart_worker_first_driver": False},
+        }
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray.init(**options)
+
+
+def num_extractors(settings: ExtractSettings) -> int:
+    """Extractors of the recipe; by default one for each two cores, bounded by cards.
+
+    One CPU is always left to Ray: two 1-CPU actors on two cores would let nothing else start.
+    """
+    wanted = settings.resources
+    if wanted.extractors is not None:
+        return wanted.extractors
+    there = ray.cluster_resources()
+    count = int(there.get("CPU", 1)) // 2
+    if wanted.cpus:
+        count = min(count, int((there.get("CPU", 1) - 1) / wanted.cpus))
+    if wanted.gpus:
+        count = min(count, int(there.get("GPU", 0) / wanted.gpus))
+    return max(1, count)

@@ -1,0 +1,118 @@
+"""What an extractor process does; knows nothing of where it runs.
+
+Tasks and answers are small records. Frames never leave the process.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from reelbank.jobs.sources import Source
+from reelbank.pipeline.decode.probe import probe
+from reelbank.pipeline.plan import Finish, Part
+from reelbank.pipeline.settings import ExtractSettings
+from reelbank.pipeline.stages import stage_specs
+from reelbank.stores.records import ContentError, Probe
+from reelbank.stores.store import Store, open_store
+
+if TYPE_CHECKING:
+    from reelbank.pipeline.extract import PartSummary
+    from reelbank.pipeline.models import Models
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTask:
+    """Look at files: content digest, stream, clock, key frames."""
+
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A file that could not be probed."""
+
+    source: Source
+    error: str
+    digest: str | None
+    """SHA-256 of the bytes; None where not even these could be read: a fault of the environment."""
+    num_bytes: int | None = None
+    modified_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Answer to a finish."""
+
+    num_bytes: int
+
+
+Task = ProbeTask | Part | Finish
+
+
+class Worker:
+    """Runs tasks of one run against one store, keeping its networks between them."""
+
+    def __init__(self, store_uri: str, settings: ExtractSettings, run: str) -> None:
+        self.settings = settings
+        self.run = run
+        self.store_uri = store_uri
+
+    @cached_property
+    def store(self) -> Store:
+        """The store, opened when the first part or finish arrives."""
+        return open_store(self.store_uri)
+
+    @cached_property
+    def models(self) -> "Models":
+        """Networks; torch is imported when the first part arrives."""
+        from reelbank.pipeline.models import Models
+
+        return Models(self.settings)
+
+    def do(self, task: Task) -> "list[Probe | Unreadable] | PartSummary | Finished":
+        """Run one task to its end."""
+        if isinstance(task, ProbeTask):
+            return [look_at(source) for source in task.sources]
+        specs = stage_specs(self.settings)
+        if isinstance(task, Finish):
+            from reelbank.pipeline.finish import finish_videos
+
+            written = finish_videos(
+                task, store=self.store, settings=self.settings, specs=specs, run=self.run
+            )
+            return Finished(written)
+        from reelbank.pipeline.extract import extract_part
+
+        return extract_part(
+            task,
+            models=self.models,
+            store=self.store,
+            settings=self.settings,
+            specs=specs,
+            run=self.run,
+        )
+
+
+def look_at(source: Source) -> Probe | Unreadable:
+    """Digest and probe one file; what goes wrong is an answer, not an exception."""
+    try:
+        with open(source.path, "rb") as file:
+            stat = os.fstat(file.fileno())
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return Unreadable(source, f"cannot be read: {error.strerror or error}", None)
+    try:
+        return probe(
+            source.path,
+            video_id=source.video_id,
+            source=source.path,
+            digest=digest,
+            num_bytes=stat.st_size,
+            modified_ns=stat.st_mtime_ns,
+        )
+    except ContentError as error:
+        return Unreadable(source, str(error), digest, stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        return Unreadable(source, f"cannot be read: {error.strerror or error}", None)

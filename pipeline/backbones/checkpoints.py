@@ -1,0 +1,356 @@
+"""Weights from files of other projects: tensors in, our names out; nothing in a file is executed.
+
+Formats: safetensors; torch's own (.pt, .pth, .pyth; tensors only); pickled arrays (.pkl) of the
+detectron2 and Caffe2 model zoos, read by an unpickler that knows numpy arrays and nothing else.
+Names: those of PySlowFast (and of its Caffe2 files), pytorchvideo, torchvision, and our own.
+"""
+
+import pickle
+import re
+import zipfile
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reelbank.pipeline.backbones.digests import check_sha256
+
+WRAPPERS = ("model_state", "state_dict", "model", "blobs")
+TORCH_SUFFIXES = (".pt", ".pth", ".pyth")
+SUFFIXES = (".safetensors", *TORCH_SUFFIXES, ".pkl")
+HEAD_PREFIXES = ("classifier.", "net.fc.", "net.classifier.", "net.head.")
+NUM_NAMES_SHOWN = 8
+
+
+def load_state(path: str | Path, sha256: str | None = None) -> dict[str, Tensor]:
+    """The tensors of a weights file on the CPU, under the names that it gives them."""
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such weights file; correct the path")
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"{path}: unknown kind of weights; use one of {', '.join(SUFFIXES)}")
+    if sha256 is not None:
+        check_sha256(path, sha256)
+    if path.suffix == ".safetensors":
+        state: Any = read_safetensors(path)
+    elif path.suffix == ".pkl":
+        state = read_arrays(path)
+    else:
+        state = read_torch(path)
+    tensors = {str(k): v for k, v in unwrap(state).items() if isinstance(v, Tensor)}
+    if not tensors:
+        raise ValueError(f"{path}: no tensors were found in it; give a file with a state dict")
+    return tensors
+
+
+def unwrap(state: Any) -> Mapping[Any, Any]:
+    """The state dict inside a training checkpoint."""
+    while isinstance(state, Mapping):
+        inner = next((w for w in WRAPPERS if isinstance(state.get(w), Mapping)), None)
+        if inner is None:
+            return state
+        state = state[inner]
+    return {}
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file."""
+    import safetensors
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path, device="cpu")
+    except safetensors.SafetensorError as error:
+        raise ValueError(
+            f"{path}: not a whole safetensors file ({error}); fetch it again"
+        ) from error
+
+
+def read_licence(path: str | Path) -> str | None:
+    """What a safetensors file says of its licence; None for the other formats."""
+    if Path(path).suffix != ".safetensors":
+        return None
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+    return metadata.get("license") or metadata.get("licence")
+
+
+def read_torch(path: Path) -> Any:
+    """A torch checkpoint, by torch's loader that admits tensors and plain containers alone."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"it names {found[1]}" if found else "it is no checkpoint of tensors"
+        raise ValueError(
+            f"{path}: refused, since {what}, and code from a weights file is never run; "
+            "convert it to safetensors on a machine that trusts it"
+        ) from error
+    except (RuntimeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: not a whole torch checkpoint; fetch it again") from error
+
+
+def read_arrays(path: Path) -> Any:
+    """Nested plain containers of arrays from a pickle; arrays become tensors."""
+    try:
+        with path.open("rb") as file:
+            loaded = ArrayUnpickler(file, encoding="latin1").load()
+    except GlobalRefusedError as error:
+        raise ValueError(
+            f"{path}: refused, since it names {error}, and code from a weights file is never run; "
+            "convert it to safetensors on a machine that trusts it"
+        ) from error
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        UnicodeError,
+        MemoryError,
+        OverflowError,
+    ) as error:
+        raise ValueError(f"{path}: not a whole pickle of arrays; fetch it again") from error
+    return as_tensors(loaded)
+
+
+def as_tensors(value: Any) -> Any:
+    """Replace the arrays of numbers in nested dicts by tensors that own their memory."""
+    if isinstance(value, Mapping):
+        return {key: as_tensors(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
+        native = value.astype(value.dtype.newbyteorder("="))
+        return torch.from_numpy(np.ascontiguousarray(native)).reshape(value.shape)
+    return value
+
+
+class GlobalRefusedError(Exception):
+    """A pickle names something that is not a plain array."""
+
+
+class _ArrayType:
+    """Stands for numpy.ndarray in a pickle, so that the class itself cannot be called."""
+
+
+def _empty_array(_array_type: Any, _shape: Any, _dtype: Any) -> Any:
+    """What numpy's pickles call first; shape, kind and bytes follow as state."""
+    return np.empty(0, dtype=np.uint8)
+
+
+def _scalar(dtype: Any, data: Any) -> Any:
+    """A number of a pickle, of which the weights need none."""
+    return None
+
+
+def _latin1(text: Any, encoding: Any = "latin1") -> Any:
+    """The bytes that newer Pythons write as text in old protocols."""
+    if encoding != "latin1" or not isinstance(text, str):
+        raise ValueError("only latin1 text stands for bytes")
+    return text.encode("latin1")
+
+
+ADMITTED: dict[tuple[str, str], Any] = {
+    ("numpy", "dtype"): np.dtype,
+    ("numpy", "ndarray"): _ArrayType,
+    ("collections", "OrderedDict"): OrderedDict,
+    ("_codecs", "encode"): _latin1,
+}
+for _numpy_module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+    ADMITTED[_numpy_module, "_reconstruct"] = _empty_array
+    ADMITTED[_numpy_module, "scalar"] = _scalar
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Reads arrays, numbers, text and containers; refuses every other global by name."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Stand-ins for the few globals that arrays need."""
+        if (module, name) not in ADMITTED:
+            raise GlobalRefusedError(f"{module}.{name}")
+        return ADMITTED[module, name]
+
+
+def map_names(state: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """The same tensors under our names; a name that no rule knows is kept, to be reported."""
+    known = set(module.state_dict())
+    mapped: dict[str, Tensor] = {}
+    for foreign, tensor in state.items():
+        ours = map_name(foreign, known)
+        if ours is None:
+            continue
+        if ours in mapped:
+            raise ValueError(f"two tensors of the file mean {ours}, one is {foreign}; keep one")
+        mapped[ours] = tensor
+    return mapped
+
+
+def map_name(foreign: str, known: Iterable[str]) -> str | None:
+    """Our name of a foreign one; None for what belongs to the training alone."""
+    name = re.sub(r"^(module\.)+", "", foreign)
+    if name in known:
+        return name
+    if f"net.{name}" in known:
+        return f"net.{name}"
+    if re.search(r"_momentum$|^lr$|^model_iter$", name):
+        return None
+    for convert in (from_pyslowfast, from_pytorchvideo, from_caffe2):
+        ours = convert(name)
+        if ours is not None:
+            return ours
+    return name
+
+
+PATHWAYS = ("slow", "fast")
+BOTTLENECK_PARTS = {
+    "branch1": "shortcut",
+    "branch1_conv": "shortcut",
+    "branch1_bn": "shortcut_norm",
+    "branch1_norm": "shortcut_norm",
+    **{f"branch2.{x}": f"conv_{x}" for x in "abc"},
+    **{f"branch2.{x}_bn": f"norm_{x}" for x in "abc"},
+    **{f"branch2.conv_{x}": f"conv_{x}" for x in "abc"},
+    **{f"branch2.norm_{x}": f"norm_{x}" for x in "abc"},
+}
+NON_LOCAL_PARTS = {
+    "conv_theta": "theta",
+    "conv_phi": "phi",
+    "conv_g": "value",
+    "conv_out": "out",
+    "bn": "norm",
+}
+
+
+def from_pyslowfast(name: str) -> str | None:
+    """Names such as s3.pathway0_res1.branch2.a_bn.weight."""
+    if found := re.fullmatch(r"head\.projection\.(\w+)", name):
+        return f"classifier.{found[1]}"
+    if found := re.fullmatch(r"s1\.pathway([01])_stem\.(conv|bn)\.(\w+)", name):
+        part = "conv" if found[2] == "conv" else "norm"
+        return f"{PATHWAYS[int(found[1])]}.stem.{part}.{found[3]}"
+    if found := re.fullmatch(r"s([1-4])_fuse\.(conv_f2s|bn)\.(\w+)", name):
+        part = "conv" if found[2] == "conv_f2s" else "norm"
+        return f"fusions.{int(found[1]) - 1}.{part}.{found[3]}"
+    if found := re.fullmatch(r"s([2-5])\.pathway([01])_(res|nonlocal)(\d+)\.(.+)\.(\w+)", name):
+        stage, pathway, kind, index, part, tensor = found.groups()
+        parts = BOTTLENECK_PARTS if kind == "res" else NON_LOCAL_PARTS
+        if part not in parts:
+            return None
+        group = "blocks" if kind == "res" else "non_local"
+        return (
+            f"{PATHWAYS[int(pathway)]}.stages.{int(stage) - 2}.{group}.{index}"
+            f".{parts[part]}.{tensor}"
+        )
+    return None
+
+
+def from_pytorchvideo(name: str) -> str | None:
+    """Names such as blocks.2.multipathway_blocks.0.res_blocks.1.branch2.norm_a.weight."""
+    name = re.sub(r"^model\.blocks\.", "blocks.", name)
+    if found := re.fullmatch(r"(?:blocks\.[56]|detection_head)\.proj\.(\w+)", name):
+        return f"classifier.{found[1]}"
+    if found := re.fullmatch(
+        r"blocks\.([0-3])\.multipathway_fusion\.(conv_fast_to_slow|norm)\.(\w+)", name
+    ):
+        part = "conv" if found[2] == "conv_fast_to_slow" else "norm"
+        return f"fusions.{found[1]}.{part}.{found[3]}"
+    found = re.fullmatch(r"blocks\.([0-4])\.(?:multipathway_blocks\.([01])\.)?(.+)\.(\w+)", name)
+    if found is None:
+        return None
+    level, pathway, part, tensor = int(found[1]), PATHWAYS[int(found[2] or 0)], found[3], found[4]
+    if level == 0:
+        return f"{pathway}.stem.{part}.{tensor}" if part in ("conv", "norm") else None
+    block = re.fullmatch(r"res_blocks\.(\d+)\.(.+)", part)
+    if block is None or block[2] not in BOTTLENECK_PARTS:
+        return None
+    return f"{pathway}.stages.{level - 1}.blocks.{block[1]}.{BOTTLENECK_PARTS[block[2]]}.{tensor}"
+
+
+CAFFE2_NORMS = {"s": "weight", "b": "bias", "rm": "running_mean", "riv": "running_var"}
+CAFFE2_PLAIN = {"w": "weight", "b": "bias"}
+
+
+def from_caffe2(name: str) -> str | None:
+    """Names such as t_res3_1_branch2a_bn_riv; a leading t_ marks the fast pathway."""
+    if found := re.fullmatch(r"pred_([wb])", name):
+        return f"classifier.{CAFFE2_PLAIN[found[1]]}"
+    if found := re.fullmatch(
+        r"t_(?:pool1|res([2-4])_\d+_branch2c_bn)_subsample(_bn)?_(w|s|b|rm|riv)", name
+    ):
+        level = int(found[1]) - 1 if found[1] else 0
+        return f"fusions.{level}.{_caffe2_part('conv', 'norm', found[2], found[3])}"
+    if found := re.fullmatch(r"nonlocal_conv([2-5])_(\d+)_(theta|phi|g|out|bn)_(\w+)", name):
+        stage, index, part, tensor = found.groups()
+        ours = "norm" if part == "bn" else NON_LOCAL_PARTS[f"conv_{part}"]
+        tensors = CAFFE2_NORMS if part == "bn" else CAFFE2_PLAIN
+        return (
+            f"slow.stages.{int(stage) - 2}.non_local.{index}.{ours}.{tensors.get(tensor, tensor)}"
+        )
+    if found := re.fullmatch(r"(t_)?(?:res_)?conv1(_bn)?_(w|s|b|rm|riv)", name):
+        pathway = "fast" if found[1] else "slow"
+        return f"{pathway}.stem.{_caffe2_part('conv', 'norm', found[2], found[3])}"
+    if found := re.fullmatch(r"(t_)?res([2-5])_(\d+)_branch(1|2[abc])(_bn)?_(w|s|b|rm|riv)", name):
+        fast, stage, index, branch, norm, tensor = found.groups()
+        conv = "shortcut" if branch == "1" else f"conv_{branch[1]}"
+        normed = "shortcut_norm" if branch == "1" else f"norm_{branch[1]}"
+        pathway = "fast" if fast else "slow"
+        return (
+            f"{pathway}.stages.{int(stage) - 2}.blocks.{index}"
+            f".{_caffe2_part(conv, normed, norm, tensor)}"
+        )
+    return None
+
+
+def _caffe2_part(conv: str, norm: str, is_norm: str | None, tensor: str) -> str:
+    if is_norm:
+        return f"{norm}.{CAFFE2_NORMS.get(tensor, tensor)}"
+    return f"{conv}.{CAFFE2_PLAIN.get(tensor, tensor)}"
+
+
+def load_into(module: nn.Module, state: Mapping[str, Tensor], *, source: str = "weights") -> None:
+    """Load a state dict of any known naming; what does not fit is named in a ValueError.
+
+    Head tensors are passed over where the module has no head; counters of training steps may
+    be absent.
+    """
+    own = module.state_dict()
+    mapped = map_names(state, module)
+    if not any(name.startswith(HEAD_PREFIXES) for name in own):
+        mapped = {k: v for k, v in mapped.items() if not k.startswith(HEAD_PREFIXES)}
+    missing = [k for k in own if k not in mapped and not k.endswith("num_batches_tracked")]
+    unexpected = [k for k in mapped if k not in own and not k.endswith("num_batches_tracked")]
+    mapped = {k: v for k, v in mapped.items() if k in own}
+    mis_shaped = [
+        f"{k} {tuple(v.shape)} instead of {tuple(own[k].shape)}"
+        for k, v in mapped.items()
+        if v.shape != own[k].shape
+    ]
+    faults = [
+        f"{len(names)} {fault}: {shortened(names)}"
+        for fault, names in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("mis-shaped", mis_shaped),
+        )
+        if names
+    ]
+    if faults:
+        raise ValueError(
+            f"{source}: the tensors do not fit this backbone ({'; '.join(faults)}); "
+            "choose the backbone that the file was made for"
+        )
+    module.load_state_dict(mapped, strict=False)
+
+
+def shortened(names: list[str]) -> str:
+    """The first few names, and how many more there are."""
+    shown = ", ".join(names[:NUM_NAMES_SHOWN])
+    more = len(names) - NUM_NAMES_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown

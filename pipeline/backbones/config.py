@@ -1,0 +1,342 @@
+"""What can be known of a backbone without torch: shapes of the family, named sizes, what they read.
+
+The driver of an extraction imports this file to check recipes and to plan; it must import no torch.
+
+Source of the named sizes: Feichtenhofer et al., SlowFast Networks for Video Recognition,
+ICCV 2019, and the configurations of the published weights (PySlowFast, pytorchvideo).
+"""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+KINETICS_MEAN = (0.45, 0.45, 0.45)
+KINETICS_STD = (0.225, 0.225, 0.225)
+TORCHVISION_RESNET_MEAN = (0.43216, 0.394666, 0.37645)
+TORCHVISION_RESNET_STD = (0.22803, 0.22145, 0.216989)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+STAGE_BLOCKS = {14: (1, 1, 1, 1), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NonLocalConfig:
+    """Which residual blocks of the slow pathway are followed by a non-local block, and its kind."""
+
+    after_blocks: tuple[tuple[int, ...], ...] = ((), (1, 3), (1, 3, 5), ())
+    """For each of the four stages, the indices of the blocks that one follows."""
+    kind: str = "dot_product"
+    """How affinities become weights: `dot_product` (divided by their number) or `softmax`."""
+    pool: tuple[int, int, int] = (1, 2, 2)
+    """Max-pooling over t, h, w of the positions that are attended to."""
+    num_groups: int = 1
+    """Spans of equal length into which time is cut; positions attend inside their own span."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("dot_product", "softmax"):
+            raise ValueError(f"kind={self.kind!r} is unknown; use 'dot_product' or 'softmax'")
+        if len(self.after_blocks) != 4:
+            raise ValueError(
+                f"after_blocks has {len(self.after_blocks)} entries; give one for each of 4 stages"
+            )
+        if min(self.pool) < 1 or self.num_groups < 1:
+            raise ValueError(f"pool={self.pool}, num_groups={self.num_groups}: use 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResNet3DConfig:
+    """One member of the 3D ResNet family; a second, fast pathway exists where `speed_ratio` > 1."""
+
+    num_frames: int
+    """Frames of a clip; with two pathways those of the fast one."""
+    frame_stride: int
+    """Frames of the clip grid from one frame of the clip to the next."""
+    num_blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
+    """Bottleneck blocks in each stage."""
+    width: int = 64
+    """Channels of the slow stem and of the first stage inside its bottlenecks."""
+    expansion: int = 4
+    """Channels that leave a bottleneck, as a multiple of those inside it."""
+    temporal_kernels: tuple[int, int, int, int, int] = (1, 1, 1, 3, 3)
+    """Length in time of the slow kernels: stem, then first convolution of each stage's blocks."""
+    fast_temporal_kernels: tuple[int, int, int, int, int] = (5, 3, 3, 3, 3)
+    """The same for the fast pathway."""
+    num_temporal_blocks: tuple[int, int, int, int] | None = None
+    """Leading blocks of each stage whose kernels have that length, the rest 1; None: all."""
+    speed_ratio: int = 1
+    """Fast frames for each slow frame (alpha); 1: there is no fast pathway."""
+    channel_ratio: int = 8
+    """Slow channels for each fast channel (beta inverted)."""
+    fusion_ratio: int = 2
+    """Channels that a lateral connection hands to the slow pathway, for each fast channel."""
+    fusion_kernel: int = 5
+    """Length in time of the lateral convolutions."""
+    non_local: NonLocalConfig | None = None
+    """Non-local blocks of the slow pathway."""
+    dilated: bool = False
+    """Last stage at stride 1 with dilation 2: maps have 1/16 of the side instead of 1/32."""
+    short_side: int = 256
+    """Short side in pixels to which frames are scaled by default."""
+    mean: tuple[float, float, float] = KINETICS_MEAN
+    """Mean of R, G, B in [0, 1], to be subtracted."""
+    std: tuple[float, float, float] = KINETICS_STD
+    """Deviation of R, G, B, to be divided by."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_frames", "frame_stride", "width", "expansion", "speed_ratio"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} is below 1; use 1 or more")
+        if self.num_frames % self.speed_ratio:
+            raise ValueError(
+                f"num_frames={self.num_frames} is no multiple of speed_ratio={self.speed_ratio}; "
+                "change one of them"
+            )
+        if self.speed_ratio > 1 and self.width % self.channel_ratio:
+            raise ValueError(
+                f"width={self.width} is no multiple of channel_ratio={self.channel_ratio}; "
+                "change one of them"
+            )
+
+    @property
+    def feature_dims(self) -> tuple[int, ...]:
+        """Channels of the last stage, for each pathway."""
+        slow = self.width * self.expansion * 8
+        return (slow,) if self.speed_ratio == 1 else (slow, slow // self.channel_ratio)
+
+    @property
+    def spatial_stride(self) -> int:
+        """Pixels of the clip for each cell of a map."""
+        return 16 if self.dilated else 32
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TorchvisionConfig:
+    """A model of torchvision.models.video, taken as it is."""
+
+    model: str
+    """Its name there."""
+    num_frames: int
+    """Frames of a clip as its published weights were tested, or a shorter one that it allows."""
+    frame_stride: int
+    """Frames of the 30 Hz clip grid from one frame of the clip to the next."""
+    feature_dims: tuple[int, ...]
+    """Channels of the last map."""
+    spatial_stride: int
+    """Pixels of the clip for each cell of the map."""
+    short_side: int
+    """Short side in pixels to which frames are scaled by default."""
+    mean: tuple[float, float, float]
+    """Mean of R, G, B in [0, 1], to be subtracted."""
+    std: tuple[float, float, float]
+    """Deviation of R, G, B, to be divided by."""
+
+
+BackboneConfig = ResNet3DConfig | TorchvisionConfig
+
+
+def slowonly_tiny() -> ResNet3DConfig:
+    """A small member for CPUs: 14 layers, 256 channels at the end."""
+    return ResNet3DConfig(
+        num_frames=8,
+        frame_stride=8,
+        num_blocks=STAGE_BLOCKS[14],
+        width=16,
+        expansion=2,
+        short_side=128,
+    )
+
+
+def slowonly_r50_8x8() -> ResNet3DConfig:
+    """SlowOnly (Slow) R50 of the model zoos."""
+    return ResNet3DConfig(num_frames=8, frame_stride=8, num_blocks=STAGE_BLOCKS[50])
+
+
+def slowonly_r50_4x16() -> ResNet3DConfig:
+    """The same network on 4 frames."""
+    return replace(slowonly_r50_8x8(), num_frames=4, frame_stride=16)
+
+
+def slowonly_r101_8x8() -> ResNet3DConfig:
+    """SlowOnly R101; temporal kernels in all of its 23 blocks of the fourth stage."""
+    return replace(slowonly_r50_8x8(), num_blocks=STAGE_BLOCKS[101])
+
+
+def slowonly_nl_r50_8x8() -> ResNet3DConfig:
+    """SlowOnly R50 with five non-local blocks (SLOW_NLN_8x8_R50)."""
+    return replace(slowonly_r50_8x8(), non_local=NonLocalConfig())
+
+
+def slowonly_nl_r50_4x16() -> ResNet3DConfig:
+    """The same network on 4 frames (SLOW_NLN_4x16_R50)."""
+    return replace(slowonly_r50_4x16(), non_local=NonLocalConfig())
+
+
+def slowfast_r50_8x8() -> ResNet3DConfig:
+    """SlowFast R50: 8 slow frames of 32; its lateral kernels are longer than its siblings'."""
+    return ResNet3DConfig(
+        num_frames=32,
+        frame_stride=2,
+        num_blocks=STAGE_BLOCKS[50],
+        speed_ratio=4,
+        fusion_kernel=7,
+    )
+
+
+def slowfast_r50_4x16() -> ResNet3DConfig:
+    """SlowFast R50: 4 slow frames of 32."""
+    return replace(slowfast_r50_8x8(), speed_ratio=8, fusion_kernel=5)
+
+
+def slowfast_r101_8x8() -> ResNet3DConfig:
+    """SlowFast R101, temporal kernels in all blocks (SLOWFAST_8x8_R101_101_101, pytorchvideo)."""
+    return replace(slowfast_r50_8x8(), num_blocks=STAGE_BLOCKS[101], fusion_kernel=5)
+
+
+def slowfast_r101_50_50_8x8() -> ResNet3DConfig:
+    """SlowFast R101, temporal kernels in as many blocks as R50 has (SLOWFAST_8x8_R101_50_50)."""
+    return replace(slowfast_r101_8x8(), num_temporal_blocks=STAGE_BLOCKS[50])
+
+
+def slowfast_nl_r50_8x8() -> ResNet3DConfig:
+    """SlowFast R50 with five non-local blocks (SLOWFAST_NLN_8x8_R50: lateral kernels of 5)."""
+    return replace(slowfast_r50_8x8(), fusion_kernel=5, non_local=NonLocalConfig())
+
+
+def slowfast_nl_r50_4x16() -> ResNet3DConfig:
+    """SlowFast R50 on 4 slow frames with five non-local blocks (SLOWFAST_NLN_4x16_R50)."""
+    return replace(slowfast_r50_4x16(), non_local=NonLocalConfig())
+
+
+def slowfast_nl_r101_8x8() -> ResNet3DConfig:
+    """The trunk of the AVA detector (AVA SLOWFAST_32x2_R101_50_50), at stride 32."""
+    non_local = NonLocalConfig(after_blocks=((), (), (6, 13, 20), ()), pool=(2, 2, 2))
+    return replace(slowfast_r101_50_50_8x8(), non_local=non_local)
+
+
+def slowfast_r101_50_50_16x8() -> ResNet3DConfig:
+    """The same trunk on 16 slow frames of 64 (SLOWFAST_16x8_R101_50_50)."""
+    return replace(slowfast_r101_50_50_8x8(), num_frames=64)
+
+
+def dilated(make: Callable[[], ResNet3DConfig]) -> Callable[[], ResNet3DConfig]:
+    """The member whose maps have 1/16 of the side, as the published AVA detectors use it."""
+    return lambda: replace(make(), dilated=True)
+
+
+def torchvision_resnet(model: str) -> TorchvisionConfig:
+    """r3d_18, mc3_18 or r2plus1d_18, as their Kinetics weights were tested."""
+    return TorchvisionConfig(
+        model=model,
+        num_frames=16,
+        frame_stride=2,
+        feature_dims=(512,),
+        spatial_stride=16,
+        short_side=128,
+        mean=TORCHVISION_RESNET_MEAN,
+        std=TORCHVISION_RESNET_STD,
+    )
+
+
+def torchvision_s3d() -> TorchvisionConfig:
+    """S3D; its weights were tested on 128 frames, which few machines want for each key time."""
+    return replace(
+        torchvision_resnet("s3d"),
+        num_frames=32,
+        feature_dims=(1024,),
+        spatial_stride=32,
+        short_side=256,
+    )
+
+
+def torchvision_swin(model: str, feature_dim: int) -> TorchvisionConfig:
+    """A video Swin transformer."""
+    return TorchvisionConfig(
+        model=model,
+        num_frames=32,
+        frame_stride=2,
+        feature_dims=(feature_dim,),
+        spatial_stride=32,
+        short_side=256,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+    )
+
+
+BACKBONES: dict[str, Callable[[], BackboneConfig]] = {
+    "slowonly_tiny": slowonly_tiny,
+    "slowonly_r50_4x16": slowonly_r50_4x16,
+    "slowonly_r50_4x16_dilated": dilated(slowonly_r50_4x16),
+    "slowonly_r50_8x8": slowonly_r50_8x8,
+    "slowonly_r50_8x8_dilated": dilated(slowonly_r50_8x8),
+    "slowonly_r101_8x8": slowonly_r101_8x8,
+    "slowonly_nl_r50_4x16": slowonly_nl_r50_4x16,
+    "slowonly_nl_r50_8x8": slowonly_nl_r50_8x8,
+    "slowfast_r50_4x16": slowfast_r50_4x16,
+    "slowfast_r50_8x8": slowfast_r50_8x8,
+    "slowfast_r50_8x8_dilated": dilated(slowfast_r50_8x8),
+    "slowfast_r101_8x8": slowfast_r101_8x8,
+    "slowfast_r101_50_50_8x8": slowfast_r101_50_50_8x8,
+    "slowfast_r101_50_50_16x8": slowfast_r101_50_50_16x8,
+    "slowfast_nl_r50_4x16": slowfast_nl_r50_4x16,
+    "slowfast_nl_r50_8x8": slowfast_nl_r50_8x8,
+    "slowfast_nl_r101_8x8": slowfast_nl_r101_8x8,
+    "slowfast_nl_r101_8x8_dilated": dilated(slowfast_nl_r101_8x8),
+    "torchvision/r3d_18": lambda: torchvision_resnet("r3d_18"),
+    "torchvision/mc3_18": lambda: torchvision_resnet("mc3_18"),
+    "torchvision/r2plus1d_18": lambda: torchvision_resnet("r2plus1d_18"),
+    "torchvision/s3d": torchvision_s3d,
+    "torchvision/swin3d_t": lambda: torchvision_swin("swin3d_t", 768),
+    "torchvision/swin3d_s": lambda: torchvision_swin("swin3d_s", 768),
+    "torchvision/swin3d_b": lambda: torchvision_swin("swin3d_b", 1024),
+}
+
+
+def backbone_config(name: str) -> BackboneConfig:
+    """The shapes behind a name; an unknown name is answered with the closest and with all."""
+    if name not in BACKBONES:
+        closest = difflib.get_close_matches(name, BACKBONES, n=1, cutoff=0.4)
+        hint = f"did you mean {closest[0]!r}? " if closest else ""
+        raise ValueError(f"unknown backbone {name!r}; {hint}known: {', '.join(BACKBONES)}")
+    return BACKBONES[name]()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackboneInfo:
+    """What a planner or a recipe needs to know of a backbone."""
+
+    name: str
+    """Its name in `BACKBONES`."""
+    num_frames: int
+    """Frames of a clip."""
+    frame_stride: int
+    """Frames of the 30 Hz clip grid from one frame of the clip to the next."""
+    short_side: int
+    """Short side in pixels to which frames are scaled by default."""
+    spatial_stride: int
+    """Pixels of the clip for each cell of a map."""
+    mean: tuple[float, float, float]
+    """Mean of R, G, B in [0, 1], to be subtracted."""
+    std: tuple[float, float, float]
+    """Deviation of R, G, B, to be divided by."""
+    feature_dims: tuple[int, ...]
+    """Channels of the last map of each pathway."""
+
+    @property
+    def feature_dim(self) -> int:
+        """Length of a `clip` or `person` row; a `grid` row has k*k times as many."""
+        return sum(self.feature_dims)
+
+
+def backbone_info(name: str) -> BackboneInfo:
+    """Default clip, normalisation and dimensions of a backbone, found without torch."""
+    config = backbone_config(name)
+    return BackboneInfo(
+        name=name,
+        num_frames=config.num_frames,
+        frame_stride=config.frame_stride,
+        short_side=config.short_side,
+        spatial_stride=config.spatial_stride,
+        mean=config.mean,
+        std=config.std,
+        feature_dims=config.feature_dims,
+    )

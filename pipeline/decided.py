@@ -1,0 +1,97 @@
+"""Writing what is decided once for a whole video: finish stages, and videos that cannot be read."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from reelbank.pipeline.stages import StageSpec, stage_base, unit_key
+from reelbank.stores.records import Failure
+from reelbank.stores.commits import Unit
+from reelbank.stores.schemas import SCHEMAS
+from reelbank.stores.store import Store
+
+Lines = dict[str, list[dict[str, Any]]]
+"""Lines for each table that a finish stage writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What one finish stage says of one video."""
+
+    video_id: str
+    digest: str
+    """SHA-256 of the video."""
+    lines: Lines
+    final: bool = True
+    """Whether a later run with the same inputs would say the same; if not it will try again."""
+
+
+def commit_decided(
+    stage: str,
+    decided: Sequence[Decided],
+    *,
+    store: Store,
+    specs: Mapping[str, StageSpec],
+    run: str,
+) -> int:
+    """Write and commit what one finish stage says of some videos; bytes written."""
+    units = [_unit(stage, one, specs) for one in decided]
+    key, attempt = store.commit_key(stage, units), store.new_attempt()
+    files = [
+        store.write_table(
+            table,
+            key=key,
+            attempt=attempt,
+            data=pa.Table.from_pylist(
+                [line for one in decided for line in one.lines[table]], schema=SCHEMAS[table]
+            ),
+        )
+        for table in decided[0].lines
+    ]
+    store.commit(stage, units, files, run=run, attempt=attempt)
+    return sum(file.num_bytes for file in files)
+
+
+def _unit(stage: str, one: Decided, specs: Mapping[str, StageSpec]) -> Unit:
+    base = stage_base(stage, specs, one.digest)
+    details: dict[str, Any] = {"ingredients": dict(specs[stage].ingredients)}
+    if one.final:
+        details["base"] = base
+        details["any_decoder_base"] = stage_base(stage, specs, one.digest, any_decoder=True)
+    return Unit(
+        video_id=one.video_id,
+        digest=one.digest,
+        stage=stage,
+        start_seconds=0.0,
+        end_seconds=math.inf,
+        key=unit_key(base if one.final else f"{base} given up", one.video_id, 0.0, math.inf),
+        num_rows=len(next(iter(one.lines.values()))),
+        details=details,
+    )
+
+
+def unreadable(
+    video_id: str,
+    *,
+    source: str,
+    digest: str,
+    num_bytes: int | None,
+    modified_ns: int | None,
+    error: str,
+    final: bool = True,
+) -> Decided:
+    """A video of which nothing can be had: a failed line in `videos` and its failure."""
+    line = dict.fromkeys(SCHEMAS["videos"].names) | {
+        "video_id": video_id,
+        "source": source,
+        "digest": digest,
+        "num_bytes": num_bytes,
+        "modified_ns": modified_ns,
+        "status": "failed",
+        "error": error,
+    }
+    failure = Failure(video_id, "probe" if final else "decode", 0.0, None, error)
+    return Decided(video_id, digest, {"videos": [line], "failures": [asdict(failure)]}, final)

@@ -1,0 +1,130 @@
+"""The stages of an extraction and what names the output of each.
+
+A stage's *base* is the digest of everything that its output depends on except the span: content,
+settings, weights, decoder and the bases of the stages that it reads. A unit's key adds the span.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from reelbank.pipeline.backbones.digests import check_sha256
+from reelbank.pipeline.decode.identity import decoder_identity
+from reelbank.pipeline.detect.weights import weights_digest
+from reelbank.pipeline.settings import FEATURES_VERSION, BackboneSettings, ExtractSettings
+from reelbank.stores.keys import digest_of
+
+FINISH_STAGES = ("video", "shots", "tracks")
+"""Decided once for a whole video, after all its parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpec:
+    """One stage of a recipe, without any video."""
+
+    name: str
+    """'scores', 'detections', 'bank:<name>', 'video', 'shots' or 'tracks'."""
+    ingredients: Mapping[str, Any]
+    """Settings, weights and decoder: JSON values, compared to explain why work is due."""
+    reads: tuple[str, ...] = ()
+    """Names of the stages whose output it reads."""
+
+    @property
+    def is_finish(self) -> bool:
+        """Whether it is decided for the whole video at once."""
+        return self.name in FINISH_STAGES
+
+
+def stage_specs(settings: ExtractSettings) -> dict[str, StageSpec]:
+    """Stages of a recipe by name, each after those that it reads.
+
+    Raises ValueError where a weights file is missing or has another digest than the recipe says.
+    """
+    decoder = decoder_identity()
+    specs = {"video": StageSpec("video", {"decoder": decoder})}
+    if settings.shots is not None:
+        shots = asdict(settings.shots)
+        # Thresholds matter to `finish` alone: changing one must not decode again.
+        specs["scores"] = StageSpec("scores", {"shots": settings.shots.scorer_settings(), "decoder": decoder})
+        specs["shots"] = StageSpec("shots", {"shots": shots}, reads=("scores",))
+    if settings.detector is not None:
+        specs["detections"] = StageSpec(
+            "detections",
+            {
+                "detector": _without_paths(asdict(settings.detector)),
+                "weights": weights_digest(settings.detector),
+                "key_step_seconds": settings.key_step_seconds,
+                "decoder": decoder,
+            },
+        )
+    if settings.detector is not None and settings.shots is not None and settings.tracks is not None:
+        specs["tracks"] = StageSpec(
+            "tracks", {"tracks": asdict(settings.tracks)}, reads=("detections", "shots")
+        )
+    for name in settings.banks:
+        specs[f"bank:{name}"] = _bank_spec(name, settings, decoder)
+    return specs
+
+
+def _bank_spec(name: str, settings: ExtractSettings, decoder: Mapping[str, str]) -> StageSpec:
+    bank = settings.banks[name]
+    ingredients: dict[str, Any] = {
+        "bank": {key: value for key, value in asdict(bank).items() if key != "backbone"},
+        "key_step_seconds": settings.key_step_seconds,
+        "decoder": decoder,
+    }
+    if bank.kind != "object":
+        backbone = settings.backbones[bank.backbone].resolved()
+        # The batch size is no ingredient: batches have a fixed shape, and padding is not kept.
+        ingredients["backbone"] = {
+            key: value
+            for key, value in _without_paths(asdict(backbone)).items()
+            if key not in ("batch_size", "sha256")
+        }
+        ingredients["weights"] = backbone_digest(backbone)
+    return StageSpec(f"bank:{name}", ingredients, ("detections",) if bank.reads_detections else ())
+
+
+def backbone_digest(backbone: BackboneSettings) -> str | None:
+    """SHA-256 of the checkpoint, checked against the recipe's; None for untrained weights.
+
+    Raises ValueError where the file is missing or differs.
+    """
+    if backbone.weights is None:
+        return None
+    return check_sha256(backbone.weights, backbone.sha256)
+
+
+def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:
+    # A checkpoint is named by its digest: moving the file changes nothing.
+    return {key: value for key, value in settings.items() if key not in ("weights", "sha256")}
+
+
+def stage_base(
+    name: str, specs: Mapping[str, StageSpec], content: str, *, any_decoder: bool = False
+) -> str:
+    """Digest of everything but the span that the output of stage `name` depends on.
+
+    `content` is the SHA-256 of the video. With `any_decoder` the decoder is left out, for
+    comparing outputs that differ in nothing else.
+    """
+    spec = specs[name]
+    ingredients = {
+        key: value for key, value in spec.ingredients.items() if not (any_decoder and key == "decoder")
+    }
+    reads = [stage_base(read, specs, content, any_decoder=any_decoder) for read in spec.reads]
+    return digest_of(
+        {
+            "stage": name,
+            "content": content,
+            "ingredients": ingredients,
+            "reads": reads,
+            "features_version": FEATURES_VERSION,
+        }
+    )
+
+
+def unit_key(base: str, video_id: str, start_seconds: float, end_seconds: float) -> str:
+    """Name of a stage's output for one span of one video."""
+    # repr keeps every digit, and writes an open end as 'inf', which JSON has no word for.
+    return digest_of({"base": base, "video": video_id, "span": [repr(start_seconds), repr(end_seconds)]})

@@ -1,0 +1,176 @@
+"""Reading and writing below a store's root through fsspec: local paths, memory:// and s3://."""
+
+import contextlib
+import hashlib
+import io
+import os
+import secrets
+from collections.abc import Sequence
+from typing import BinaryIO, cast
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
+
+_CHUNK_BYTES = 1 << 20
+
+
+class Files:
+    """One store's files, named by their path relative to its root."""
+
+    def __init__(self, uri: str) -> None:
+        if "://" in uri:
+            self.fs, self.root = fsspec.core.url_to_fs(uri)
+        else:
+            # Given straight: url_to_fs would read '::' in a path as a chain of file systems.
+            self.fs, self.root = LocalFileSystem(), os.path.abspath(uri)
+        self.root = self.root.rstrip("/") or self.root
+        self.is_local = isinstance(self.fs, LocalFileSystem)
+
+    @property
+    def uri(self) -> str:
+        """Local path, or URL, of the root."""
+        return self.root if self.is_local else cast(str, self.fs.unstrip_protocol(self.root))
+
+    def absolute(self, path: str) -> str:
+        """What the file system calls the file."""
+        return f"{self.root}/{path}" if path else self.root
+
+    def exists(self, path: str) -> bool:
+        """Whether a file or folder of that name is there."""
+        return bool(self.fs.exists(self.absolute(path)))
+
+    def size(self, path: str) -> int:
+        """Bytes of a file."""
+        return int(self.fs.size(self.absolute(path)))
+
+    def open(self, path: str) -> BinaryIO:
+        """The file, to be read."""
+        if isinstance(self.fs, MemoryFileSystem):
+            # Its own handles on one file share a position.
+            return io.BytesIO(self.read(path))
+        return cast(BinaryIO, self.fs.open(self.absolute(path), "rb"))
+
+    def read(self, path: str) -> bytes:
+        """All bytes of a file."""
+        return cast(bytes, self.fs.cat_file(self.absolute(path)))
+
+    def read_many(self, paths: Sequence[str]) -> dict[str, bytes]:
+        """All bytes of many files (fetched at once where the file system can)."""
+        if not paths:
+            return {}
+        # Not fs.cat: it takes the characters *, ? and [ of a path for a pattern.
+        names = [self.absolute(path) for path in paths]
+        found: Sequence[bytes] = self.fs.cat_ranges(names, None, None, on_error="raise")
+        return {path: bytes(data) for path, data in zip(paths, found, strict=True)}
+
+    def list_names(self, folder: str) -> list[str]:
+        """Names of what lies in a folder, sorted; empty where the folder is not there."""
+        where = self.absolute(folder)
+        self.fs.invalidate_cache(where)
+        try:
+            found = self.fs.ls(where, detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(name.rstrip("/").rsplit("/", 1)[-1] for name in found)
+
+    def walk(self, folder: str) -> list[str]:
+        """Paths, relative to the root, of all files below a folder, sorted."""
+        where = self.absolute(folder)
+        self.fs.invalidate_cache()
+        if not self.fs.exists(where):
+            return []
+        found = cast(list[str], self.fs.find(where))
+        prefix = len(self.root.rstrip("/")) + 1
+        return sorted(name[prefix:] for name in found)
+
+    def write_new(self, path: str, data: bytes) -> None:
+        """Write a file whose name nobody else uses; on the disk before this returns."""
+        if not self.is_local:
+            self.fs.pipe_file(self.absolute(path), data)
+            return
+        where = self.absolute(path)
+        _make_folder(os.path.dirname(where))
+        with open(where, "xb") as stream:
+            _write_durably(stream, data)
+        _sync_folder(where)
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Create the file whole and at once; False where it was there before."""
+        if not self.is_local:
+            try:
+                self.fs.pipe_file(self.absolute(path), data, mode="create")
+            except FileExistsError:
+                return False
+            return True
+        where = self.absolute(path)
+        temporary = _write_beside(where, data)
+        try:
+            # A link, unlike a rename, fails where the name is taken.
+            os.link(temporary, where)
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(temporary)
+        _sync_folder(where)
+        return True
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Write a file, in place of the one there; a reader sees the old or the new one."""
+        where = self.absolute(path)
+        if not self.is_local:
+            self.fs.pipe_file(where, data)
+            return
+        temporary = _write_beside(where, data)
+        os.replace(temporary, where)
+        _sync_folder(where)
+
+    def remove(self, path: str) -> None:
+        """Remove a file; quietly where it is gone."""
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.rm_file(self.absolute(path))
+
+    def sha256(self, path: str) -> str:
+        """SHA-256 of a file, hexadecimal, read piece by piece."""
+        digest = hashlib.sha256()
+        with self.open(path) as stream:
+            while data := stream.read(_CHUNK_BYTES):
+                digest.update(data)
+        return digest.hexdigest()
+
+
+def _write_beside(where: str, data: bytes) -> str:
+    folder = os.path.dirname(where)
+    _make_folder(folder)
+    temporary = os.path.join(folder, f".writing-{secrets.token_hex(8)}")
+    try:
+        with open(temporary, "xb") as stream:
+            _write_durably(stream, data)
+    except OSError:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    return temporary
+
+
+def _make_folder(folder: str) -> None:
+    if os.path.isdir(folder):
+        return
+    _make_folder(os.path.dirname(folder))
+    os.makedirs(folder, exist_ok=True)
+    _sync_folder(folder)
+
+
+def _write_durably(stream: BinaryIO, data: bytes) -> None:
+    stream.write(data)
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def _sync_folder(where: str) -> None:
+    # So that a name outlives a power cut together with its file.
+    folder = os.open(os.path.dirname(where), os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
