@@ -34,26 +34,40 @@ def main() -> None:
     except (ValueError, ImportError, OSError) as error:
         from reelbank.jobs.engine import sentence_of
 
-        Console(stderr=True).print(f"reelbank: {sentence_of(error)}", markup=False, highlight=False, soft_wrap=True)
+        Console(stderr=True).print(
+            f"reelbank: {sentence_of(error)}", markup=False, highlight=False, soft_wrap=True
+        )
         sys.exit(USAGE_ERROR)
     except KeyboardInterrupt:
-        Console(stderr=True).print("reelbank: stopped; what was committed stays, and the same command goes on")
+        Console(stderr=True).print(
+            "reelbank: stopped; what was committed stays, and the same command goes on"
+        )
         sys.exit(130)
 
 
 @app.command()
 def extract(
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Video, folder, or text file of paths.")],
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT...", help="Video, folder, or text file of paths.")
+    ],
     store: StoreOption,
     recipe: Annotated[str, typer.Option(help="Shipped recipe, or a YAML file.")] = "default",
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, for example detector.min_score=0.5."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change one setting, for example detector.min_score=0.5.",
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many videos.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be reused and computed, and why.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be reused and computed, and why.")
+    ] = False,
     engine: Annotated[str, typer.Option(help="ray, or inline: one process, no Ray.")] = "ray",
-    rehash: Annotated[bool, typer.Option("--rehash", help="Read every file again for its digest.")] = False,
+    rehash: Annotated[
+        bool, typer.Option("--rehash", help="Read every file again for its digest.")
+    ] = False,
     accept_decoder: Annotated[
         bool, typer.Option("--accept-decoder", help="Keep what another decoder's version made.")
     ] = False,
@@ -96,7 +110,9 @@ def extract(
 def query(
     sql: Annotated[str, typer.Argument(help="One SELECT, EXPLAIN or DESCRIBE.")],
     store: StoreOption,
-    output: Annotated[str, typer.Option("--format", help="table, csv, json or parquet (to standard output).")] = "table",
+    output: Annotated[
+        str, typer.Option("--format", help="table, csv, json or parquet (to standard output).")
+    ] = "table",
 ) -> None:
     """Query the store with SQL: videos, shots, detections, tracked, tracks, failures, runs, "index"."""
     from reelbank.jobs.query import write_result
@@ -139,14 +155,22 @@ def verify(store: StoreOption, as_json: JsonOption = False) -> None:
 @app.command()
 def recipes(
     name: Annotated[str | None, typer.Argument(help="Shipped recipe, or a YAML file.")] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting.")
+    ] = None,
 ) -> None:
     """List the shipped recipes, or print one with every setting resolved."""
     from reelbank.jobs.recipe import load_recipe, recipe_names, recipe_text, resolved_yaml
 
     console = Console()
     if name is not None:
-        console.print(resolved_yaml(load_recipe(name, overrides or [])), markup=False, highlight=False, soft_wrap=True, end="")
+        console.print(
+            resolved_yaml(load_recipe(name, overrides or [])),
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+            end="",
+        )
         return
     for one in recipe_names():
         first = recipe_text(one).splitlines()[0].lstrip("# ")
@@ -164,7 +188,9 @@ def doctor(as_json: JsonOption = False) -> None:
 
 @app.command()
 def demo(
-    video: Annotated[str | None, typer.Option(help="Your own film or folder in place of the generated ones.")] = None,
+    video: Annotated[
+        str | None, typer.Option(help="Your own film or folder in place of the generated ones.")
+    ] = None,
     folder: Annotated[Path, typer.Option(help="Where films, store and report go.")] = Path("demo"),
     engine: Annotated[str, typer.Option(help="ray or inline.")] = "ray",
 ) -> None:
@@ -177,7 +203,9 @@ def demo(
 @app.command()
 def report(
     store: StoreOption,
-    output: Annotated[Path, typer.Option("--output", help="The page to write.")] = Path("report.html"),
+    output: Annotated[Path, typer.Option("--output", help="The page to write.")] = Path(
+        "report.html"
+    ),
 ) -> None:
     """Write one self-contained HTML page about the store."""
     from reelbank.jobs.reports.page import write_report

@@ -20,7 +20,18 @@ CHECKED = (
     "av duckdb fsspec numpy opencv-python-headless pyarrow pydantic ray safetensors "
     "scenedetect-headless scipy torch torchvision zarr"
 ).split()
-CODECS = ("h264", "hevc", "av1", "vp8", "vp9", "mpeg4", "mpeg2video", "mpeg1video", "h263", "msmpeg4v2")
+CODECS = (
+    "h264",
+    "hevc",
+    "av1",
+    "vp8",
+    "vp9",
+    "mpeg4",
+    "mpeg2video",
+    "mpeg1video",
+    "h263",
+    "msmpeg4v2",
+)
 
 
 def examine() -> dict[str, Any]:

@@ -21,7 +21,12 @@ def show_plan(request: ExtractRequest, console: Console, *, as_json: bool) -> No
     if as_json:
         plain = {
             "stages": [
-                {"video": one.video_id, "stage": one.stage, "action": one.action, "reason": one.reason}
+                {
+                    "video": one.video_id,
+                    "stage": one.stage,
+                    "action": one.action,
+                    "reason": one.reason,
+                }
                 for one in found.decisions
             ],
             "unreadable": [
@@ -36,7 +41,12 @@ def show_plan(request: ExtractRequest, console: Console, *, as_json: bool) -> No
         table.add_row(repr(one.video_id), one.stage, one.action, one.reason)
     console.print(table, markup=False, soft_wrap=True)
     for lost in job.intake.unreadable:
-        console.print(f"cannot be extracted: {lost.source.video_id!r}: {lost.error}", markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            f"cannot be extracted: {lost.source.video_id!r}: {lost.error}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     counts = Counter(one.action for one in found.decisions)
     console.print(
         f"{counts['reuse']} stages reused, {counts['compute']} computed in {len(found.parts)} parts; settings:",

@@ -207,7 +207,9 @@ class Extraction:
 
     def keyframes(self, videos: Sequence[VideoInfo]) -> None:
         """Probe again the videos that are cut into parts and were taken from the store."""
-        wanted = {video.video_id: video for video in videos if video.video_id not in self.intake.keyframes}
+        wanted = {
+            video.video_id: video for video in videos if video.video_id not in self.intake.keyframes
+        }
         sources = [Source(video.video_id, video.source) for video in wanted.values()]
         for answer in probe_all(sources, lambda: self.engine):
             if not isinstance(answer, Unreadable):
@@ -219,7 +221,9 @@ class _Loop:
 
     def __init__(self, job: Extraction, found: Plan, progress: StageProgress) -> None:
         self.job, self.progress, self.summary = job, progress, job.summary
-        job.keyframes([part.spans[0].info for part in found.parts if part.spans[0].start_seconds > 0])
+        job.keyframes(
+            [part.spans[0].info for part in found.parts if part.spans[0].start_seconds > 0]
+        )
         self.waiting: deque[Part | Finish] = deque(self._placed(part) for part in found.parts)
         self.missing: Counter[str] = Counter(
             span.info.video_id for part in found.parts for span in part.spans

@@ -108,7 +108,13 @@ def _recall(source: Source, stored: dict[str, Any], intake: Intake) -> None:
     """Take a video from its line in the store."""
     if stored["codec"] is None:
         intake.unreadable.append(
-            Unreadable(source, stored["error"], stored["digest"], stored["num_bytes"], stored["modified_ns"])
+            Unreadable(
+                source,
+                stored["error"],
+                stored["digest"],
+                stored["num_bytes"],
+                stored["modified_ns"],
+            )
         )
         return
     values = {one.name: stored[one.name] for one in fields(VideoInfo)}

@@ -32,10 +32,16 @@ class StageProgress:
             for stage in self._totals:
                 self._plain(stage)
             return
-        columns = (TextColumn("{task.fields[stage]:<18}"), BarColumn(30), TextColumn("{task.fields[words]}"))
+        columns = (
+            TextColumn("{task.fields[stage]:<18}"),
+            BarColumn(30),
+            TextColumn("{task.fields[words]}"),
+        )
         with Progress(*columns, console=self._console, refresh_per_second=4) as self._live:
             for stage, total in self._totals.items():
-                self._lines[stage] = self._live.add_task("", total=max(total, 1e-9), stage=stage, words=self._words(stage))
+                self._lines[stage] = self._live.add_task(
+                    "", total=max(total, 1e-9), stage=stage, words=self._words(stage)
+                )
             yield
         self._live = None
 
@@ -51,13 +57,17 @@ class StageProgress:
 
     def _update(self, stage: str) -> None:
         if self._live is not None:
-            self._live.update(self._lines[stage], completed=self._done[stage], words=self._words(stage))
+            self._live.update(
+                self._lines[stage], completed=self._done[stage], words=self._words(stage)
+            )
         elif time.monotonic() - self._last_plain[stage] >= PLAIN_INTERVAL_SECONDS:
             self._plain(stage)
 
     def _plain(self, stage: str) -> None:
         self._last_plain[stage] = time.monotonic()
-        self._console.print(f"{stage}: {self._words(stage)}", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(
+            f"{stage}: {self._words(stage)}", markup=False, highlight=False, soft_wrap=True
+        )
 
     def _words(self, stage: str) -> str:
         done, total = self._done[stage], self._totals[stage]

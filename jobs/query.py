@@ -28,7 +28,9 @@ def _table(result: pa.Table) -> None:
     console = Console()
     console.print(table, markup=False)
     if result.num_rows > SHOWN_LINES:
-        console.print(f"... {result.num_rows - SHOWN_LINES} more lines; use --format csv for all of them")
+        console.print(
+            f"... {result.num_rows - SHOWN_LINES} more lines; use --format csv for all of them"
+        )
 
 
 def _cell(value: object) -> str:
@@ -37,7 +39,10 @@ def _cell(value: object) -> str:
 
 def _csv(result: pa.Table) -> None:
     plain = [
-        column.cast(pa.string()) if not pa.types.is_primitive(column.type) and not pa.types.is_binary(column.type) and not pa.types.is_nested(column.type)
+        column.cast(pa.string())
+        if not pa.types.is_primitive(column.type)
+        and not pa.types.is_binary(column.type)
+        and not pa.types.is_nested(column.type)
         else pa.array([None if value is None else str(value) for value in column.to_pylist()])
         if pa.types.is_nested(column.type) or pa.types.is_binary(column.type)
         else column

@@ -27,7 +27,9 @@ _UNION_KEY = "kind"
 def recipe_names() -> list[str]:
     """Recipes that ship with Reelbank."""
     folder = resources.files("reelbank.jobs.recipes")
-    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+    return sorted(
+        item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")
+    )
 
 
 def recipe_text(name: str) -> str:
@@ -56,7 +58,9 @@ def settings_from(tree: Mapping[str, Any], where: str) -> ExtractSettings:
     except TypeError as error:
         raise ValueError(f"{where}: {error}; use plain YAML values") from error
     except ValidationError as error:
-        raise ValueError(f"{where}: " + "; ".join(_sentence(one) for one in error.errors())) from error
+        raise ValueError(
+            f"{where}: " + "; ".join(_sentence(one) for one in error.errors())
+        ) from error
 
 
 def resolved_yaml(settings: ExtractSettings) -> str:
@@ -74,10 +78,14 @@ def _adapter() -> TypeAdapter[ExtractSettings]:
 def _tree(recipe: str, seen: tuple[str, ...]) -> dict[str, Any]:
     """Plain values of a recipe over those of its base."""
     if recipe in seen:
-        raise ValueError(f"recipe {recipe}: its base leads back to itself: {' -> '.join((*seen, recipe))}")
+        raise ValueError(
+            f"recipe {recipe}: its base leads back to itself: {' -> '.join((*seen, recipe))}"
+        )
     is_file = recipe.endswith((".yaml", ".yml"))
     if is_file and not Path(recipe).is_file():
-        raise ValueError(f"{recipe}: no such recipe file; shipped recipes: {', '.join(recipe_names())}")
+        raise ValueError(
+            f"{recipe}: no such recipe file; shipped recipes: {', '.join(recipe_names())}"
+        )
     text = Path(recipe).read_text("utf-8") if is_file else recipe_text(recipe)
     try:
         tree = yaml.safe_load(text)
@@ -136,7 +144,9 @@ def _sentence(error: Mapping[str, Any]) -> str:
         return f"{'.'.join(_written(path))}: {message}" if path else message
     found = json.dumps(error["input"], default=str)
     found = found if len(found) <= 60 else found[:57] + "..."
-    return f"{'.'.join(_written(path)) or 'recipe'}: {message[0].lower()}{message[1:]}, found {found}"
+    return (
+        f"{'.'.join(_written(path)) or 'recipe'}: {message[0].lower()}{message[1:]}, found {found}"
+    )
 
 
 def _written(path: Sequence[str]) -> list[str]:
@@ -160,7 +170,9 @@ def _fields_at(path: Sequence[str]) -> list[str]:
         if len(members) > 1 and step in members:
             node = members[step]
         else:
-            node = _child(next(iter(members.values()), None) if len(members) == 1 else None, node, step)
+            node = _child(
+                next(iter(members.values()), None) if len(members) == 1 else None, node, step
+            )
     members = _members(node)
     one = next(iter(members.values())) if len(members) == 1 else None
     return [field.name for field in fields(one)] if one is not None else []

@@ -20,7 +20,10 @@ def show_info(found: Mapping[str, Any], console: Console) -> None:
     """Print what a store holds; untrained banks are marked."""
     facts = Table(show_header=False, box=None, pad_edge=False)
     facts.add_row("store", f"{found['uri']} (format {found['format_version']}, id {found['id']})")
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(found["videos"].items())) or "none"
+    counts = (
+        ", ".join(f"{count} {status}" for status, count in sorted(found["videos"].items()))
+        or "none"
+    )
     facts.add_row("videos", f"{counts}; {found['hours']:.3f} h")
     facts.add_row("tables", ", ".join(f"{name} {rows}" for name, rows in found["tables"].items()))
     facts.add_row("on disk", f"{found['bytes'] / 1e6:.1f} MB live")
@@ -28,12 +31,22 @@ def show_info(found: Mapping[str, Any], console: Console) -> None:
     console.print(facts, markup=False)
     if not found["banks"]:
         return
-    banks = Table("bank", "kind", "rows", "dim", "type", "model", "weights", box=None, pad_edge=False)
+    banks = Table(
+        "bank", "kind", "rows", "dim", "type", "model", "weights", box=None, pad_edge=False
+    )
     for name, bank in sorted(found["banks"].items()):
         digest = bank.get("weights_digest")
-        weights = "untrained" if bank.get("untrained") else f"sha256 {digest[:12]}" if digest else "none"
+        weights = (
+            "untrained" if bank.get("untrained") else f"sha256 {digest[:12]}" if digest else "none"
+        )
         banks.add_row(
-            name, bank["kind"], str(bank["rows"]), str(bank["dim"]), bank["dtype"], str(bank["model"]), weights
+            name,
+            bank["kind"],
+            str(bank["rows"]),
+            str(bank["dim"]),
+            bank["dtype"],
+            str(bank["model"]),
+            weights,
         )
     console.print(banks, markup=False)
 
@@ -66,9 +79,15 @@ def show_status(found: Mapping[str, Any], console: Console) -> None:
         console.print("no run yet")
         return
     end = found["finished"] or "not finished: still running, or cut off (the same command goes on)"
-    console.print(f"run {found['run']}: started {found['started']}, finished {end}", highlight=False, soft_wrap=True)
+    console.print(
+        f"run {found['run']}: started {found['started']}, finished {end}",
+        highlight=False,
+        soft_wrap=True,
+    )
     for stage, counts in found["stages"].items():
-        console.print(f"  {stage:<18} {counts['committed']}/{counts['parts']} parts", highlight=False)
+        console.print(
+            f"  {stage:<18} {counts['committed']}/{counts['parts']} parts", highlight=False
+        )
     for line in found["videos"]:
         console.print(
             f"  {line['status']}: {line['video_id']!r}: {line['error']}",

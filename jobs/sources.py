@@ -63,7 +63,9 @@ def _listed(path: Path) -> Iterator[Source]:
             continue
         name = path.parent / line.strip()
         if not name.is_file():
-            raise ValueError(f"{path}, line {number}: no such file: {line.strip()!r}; correct or drop the line")
+            raise ValueError(
+                f"{path}, line {number}: no such file: {line.strip()!r}; correct or drop the line"
+            )
         inside = name.resolve().is_relative_to(path.parent.resolve())
         relative = name.resolve().relative_to(path.parent.resolve()) if inside else Path(name.name)
         yield _source(relative, name)

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 from reelbank.jobs.sources import Source
 from reelbank.pipeline.decode.probe import probe
-from reelbank.pipeline.plan import Finish, Part
+from reelbank.pipeline.plan import Finish, Part, PartSummary
 from reelbank.pipeline.settings import ExtractSettings
 from reelbank.pipeline.stages import stage_specs
 from reelbank.stores.records import ContentError, Probe
 from reelbank.stores.store import Store, open_store
 
 if TYPE_CHECKING:
-    from reelbank.pipeline.extract import PartSummary
     from reelbank.pipeline.models import Models
 
 
@@ -71,7 +70,7 @@ class Worker:
 
         return Models(self.settings)
 
-    def do(self, task: Task) -> "list[Probe | Unreadable] | PartSummary | Finished":
+    def do(self, task: Task) -> list[Probe | Unreadable] | PartSummary | Finished:
         """Run one task to its end."""
         if isinstance(task, ProbeTask):
             return [look_at(source) for source in task.sources]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from reelbank.pipeline.finish import stored_detections
 from reelbank.pipeline.models import Models
-from reelbank.pipeline.plan import Part, Span
+from reelbank.pipeline.plan import Part, PartSummary, Span
 from reelbank.pipeline.settings import ExtractSettings
 from reelbank.pipeline.span import SpanOutput, extract_span, nothing_of
 from reelbank.pipeline.stages import StageSpec, stage_base, unit_key
@@ -18,24 +18,6 @@ from reelbank.stores.records import ContentError, Detections
 from reelbank.stores.commits import FileEntry, Unit
 from reelbank.stores.schemas import SCHEMAS
 from reelbank.stores.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class PartSummary:
-    """What an extractor tells of a part; the only thing that travels back."""
-
-    committed: tuple[str, ...]
-    """Stages that became visible through this call."""
-    frames: int
-    """Frames inside the spans."""
-    frames_decoded: int
-    """Frames that left the decoder, with those that overlap neighbouring parts."""
-    frames_used: int
-    """Frames that a stage looked at."""
-    num_bytes: int
-    """Bytes written."""
-    seconds: float
-    """Wall time."""
 
 
 def extract_part(
@@ -131,7 +113,9 @@ class PartWriter:
         if stage == "detections":
             counts = [sum(len(found) for found in one.detections) for one in self.outputs]
             return self._with_rows(units, counts), [
-                self.store.write_table("detections", key=key, attempt=attempt, data=self._detections())
+                self.store.write_table(
+                    "detections", key=key, attempt=attempt, data=self._detections()
+                )
             ]
         return self._write_bank(stage.removeprefix("bank:"), units, key, attempt)
 
@@ -188,7 +172,9 @@ class PartWriter:
                 for name, values in zip(("x1", "y1", "x2", "y2"), found.boxes.T, strict=True):
                     columns[name] += values.tolist()
                 appearance = found.appearance if found.appearance is not None else [None] * count
-                columns["appearance"] += [None if one is None else one.tobytes() for one in appearance]
+                columns["appearance"] += [
+                    None if one is None else one.tobytes() for one in appearance
+                ]
         return pa.table(columns, schema=SCHEMAS["detections"])
 
     def _bank_details(self, name: str) -> dict[str, Any]:
@@ -214,7 +200,11 @@ class PartWriter:
         if bank.kind == "grid":
             details["grid_size"] = bank.grid_size
         if bank.kind == "person":
-            details["roi_align"] = {"aligned": True, "size": 7, "pool": "mean over time, max over 7x7"}
+            details["roi_align"] = {
+                "aligned": True,
+                "size": 7,
+                "pool": "mean over time, max over 7x7",
+            }
         return details | {
             "model": backbone.name,
             "clip": {
@@ -238,7 +228,9 @@ class PartWriter:
     ) -> tuple[list[Unit], list[FileEntry]]:
         dim = bank_dim(name, self.settings, self.models)
         dtype = np.dtype(self.settings.banks[name].dtype)
-        counts_of = [np.array([len(one) for one in output.rows[name]], np.int64) for output in self.outputs]
+        counts_of = [
+            np.array([len(one) for one in output.rows[name]], np.int64) for output in self.outputs
+        ]
         rows = [one for output in self.outputs for one in output.rows[name]]
         times = np.concatenate([output.times for output in self.outputs])
         counts = np.concatenate(counts_of)
@@ -278,7 +270,10 @@ class PartWriter:
             },
             schema=SCHEMAS["index"],
         )
-        return placed, [group, self.store.write_table("index", key=key, attempt=attempt, data=index)]
+        return placed, [
+            group,
+            self.store.write_table("index", key=key, attempt=attempt, data=index),
+        ]
 
 
 def bank_dim(name: str, settings: ExtractSettings, models: Models) -> int:

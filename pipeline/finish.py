@@ -20,6 +20,7 @@ from reelbank.pipeline.track.linker import link
 from reelbank.stores.records import Detections, Failure, Shot, Track, VideoInfo
 from reelbank.stores.store import Store
 
+
 def finish_videos(
     finish: Finish,
     *,
@@ -46,7 +47,13 @@ def finish_videos(
 def _video(video: VideoInfo, store: Store, settings: ExtractSettings) -> Lines:
     """What decoding met over all parts: the line of `videos` and one failure for each lost span."""
     reports = decode_reports(video.video_id, store)
-    lost = sorted({(one["start_seconds"], one["end_seconds"], one["error"]) for report in reports for one in report["lost"]})
+    lost = sorted(
+        {
+            (one["start_seconds"], one["end_seconds"], one["error"])
+            for report in reports
+            for one in report["lost"]
+        }
+    )
     ends = [report["end_seconds"] for report in reports if report["end_seconds"] is not None]
     firsts = [report["first_seconds"] for report in reports if report["first_seconds"] is not None]
     frames = sum(report["frames"] for report in reports)
@@ -97,7 +104,9 @@ def _shots(video: VideoInfo, store: Store, settings: ExtractSettings) -> Lines:
     """Cuts from all scores of the film."""
     assert settings.shots is not None
     table = store.table("scores", video.video_id).sort_by("time")
-    ends = [one["end_seconds"] for one in decode_reports(video.video_id, store) if one["end_seconds"]]
+    ends = [
+        one["end_seconds"] for one in decode_reports(video.video_id, store) if one["end_seconds"]
+    ]
     shots = shots_from_scores(
         table["time"].to_numpy(),
         pc.fill_null(table["score"], math.nan).to_numpy(),
@@ -125,7 +134,9 @@ def _tracks(video: VideoInfo, store: Store, settings: ExtractSettings) -> Lines:
     tracks = link(times, detections, shots, settings.tracks)
     found = dict(zip(times.tolist(), detections, strict=True))
     return {
-        "tracks": [_track_line(video.video_id, number, track, found) for number, track in enumerate(tracks)],
+        "tracks": [
+            _track_line(video.video_id, number, track, found) for number, track in enumerate(tracks)
+        ],
         "links": [
             {"video_id": video.video_id, "track_id": number, "time": time, "rank": rank}
             for number, track in enumerate(tracks)
@@ -153,7 +164,9 @@ def _track_line(
     }
 
 
-def stored_detections(table: pa.Table) -> tuple[np.ndarray[Any, np.dtype[np.float64]], list[Detections]]:
+def stored_detections(
+    table: pa.Table,
+) -> tuple[np.ndarray[Any, np.dtype[np.float64]], list[Detections]]:
     """Lines of the table `detections` as one record for each key time that has any, rising."""
     table = table.sort_by([("time", "ascending"), ("rank", "ascending")])
     times, starts = np.unique(table["time"].to_numpy(), return_index=True)

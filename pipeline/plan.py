@@ -50,6 +50,24 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class PartSummary:
+    """What an extractor tells of a part; the only thing that travels back."""
+
+    committed: tuple[str, ...]
+    """Stages that became visible through this call."""
+    frames: int
+    """Frames inside the spans."""
+    frames_decoded: int
+    """Frames that left the decoder, with those that overlap neighbouring parts."""
+    frames_used: int
+    """Frames that a stage looked at."""
+    num_bytes: int
+    """Bytes written."""
+    seconds: float
+    """Wall time."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """Videos whose parts are all committed, to be decided and committed together."""
 
@@ -122,14 +140,16 @@ class _Missing:
         which = "any_decoder_base" if self.any_decoder else "base"
         base = stage_base(stage, self.specs, video.digest, any_decoder=self.any_decoder)
         return [
-            unit
-            for unit in self.units[video.video_id, stage]
-            if unit.details.get(which) == base
+            unit for unit in self.units[video.video_id, stage] if unit.details.get(which) == base
         ]
 
     def spans(self, video: VideoInfo, stage: str) -> list[tuple[float, float]]:
         """Spans that a part stage still lacks."""
-        cells = [(0.0, math.inf)] if video.clock == "counted" else grid(video.end_seconds, self.part_seconds)
+        cells = (
+            [(0.0, math.inf)]
+            if video.clock == "counted"
+            else grid(video.end_seconds, self.part_seconds)
+        )
         covered = [(unit.start_seconds, unit.end_seconds) for unit in self.current(video, stage)]
         return [piece for cell in cells for piece in subtract(cell, covered)]
 
@@ -155,14 +175,20 @@ class _Missing:
         if changed:
             return "changed: " + ", ".join(changed)
         reads = self.specs[stage].reads
-        return f"what it reads changed ({', '.join(reads)})" if reads else "the code's features_version changed"
+        return (
+            f"what it reads changed ({', '.join(reads)})"
+            if reads
+            else "the code's features_version changed"
+        )
 
 
 def _differences(was: object, now: object, name: str = "") -> Iterator[str]:
     if isinstance(was, Mapping) and isinstance(now, Mapping):
         for key in sorted(set(was) | set(now)):
             yield from _differences(was.get(key), now.get(key), f"{name}.{key}" if name else key)
-    elif was != now and not (isinstance(was, list | tuple) and isinstance(now, list | tuple) and list(was) == list(now)):
+    elif was != now and not (
+        isinstance(was, list | tuple) and isinstance(now, list | tuple) and list(was) == list(now)
+    ):
         yield f"{name} {was} -> {now}"
 
 
@@ -215,7 +241,9 @@ def _due(
 ) -> set[str]:
     """Stages that `video` lacks; notes in `stages_of` which part stages each span lacks."""
     due: set[str] = set()
-    pieces = {name: missing.spans(video, name) for name, spec in specs.items() if not spec.is_finish}
+    pieces = {
+        name: missing.spans(video, name) for name, spec in specs.items() if not spec.is_finish
+    }
     for name, spans in pieces.items():
         # A RoI bank must not straddle detections that are stored and ones that are still to come.
         borders = {border for read in specs[name].reads for span in pieces[read] for border in span}
@@ -245,9 +273,7 @@ def _parts(stages_of: Mapping[Span, Sequence[str]]) -> list[Part]:
     return parts + [Part(tuple(spans), stages) for stages, spans in together.items()]
 
 
-def seek_point(
-    span: Span, keyframe_pts: Sequence[int], settings: ExtractSettings
-) -> int | None:
+def seek_point(span: Span, keyframe_pts: Sequence[int], settings: ExtractSettings) -> int | None:
     """Last key frame from which everything that `span` needs can be decoded; None: the start.
 
     Needed are the frames of its first clip and the frame before its first one, which the shot
@@ -260,7 +286,8 @@ def seek_point(
     sound = [
         pts
         for pts in keyframe_pts
-        if (seconds := (pts - info.origin_pts) * info.time_base) <= needed and seconds < span.start_seconds
+        if (seconds := (pts - info.origin_pts) * info.time_base) <= needed
+        and seconds < span.start_seconds
     ]
     return sound[-1] if sound else None
 

@@ -51,7 +51,9 @@ class BackboneSettings:
             if value is not None and value < 1:
                 raise ValueError(f"{name}={value} is not possible; use 1 or more")
         if self.clip_rate != "native" and not 0 < self.clip_rate <= 1000:
-            raise ValueError(f"clip_rate={self.clip_rate} is not possible; use 'native' or (0, 1000]")
+            raise ValueError(
+                f"clip_rate={self.clip_rate} is not possible; use 'native' or (0, 1000]"
+            )
 
     def resolved(self) -> "BackboneSettings":
         """The same with every null that stands for the network's own value filled in."""
@@ -92,7 +94,9 @@ class BankSettings:
         if self.grid_size < 1:
             raise ValueError(f"grid_size={self.grid_size} is not possible; use 1 or more")
         if self.category is not None and self.kind not in ("person", "object"):
-            raise ValueError(f"category={self.category!r} means nothing to kind {self.kind!r}; drop it")
+            raise ValueError(
+                f"category={self.category!r} means nothing to kind {self.kind!r}; drop it"
+            )
 
     @property
     def roi_category(self) -> str | None:
@@ -127,7 +131,9 @@ class Resources:
             if getattr(self, name) < low:
                 raise ValueError(f"{name}={getattr(self, name)} is not possible; use {low} or more")
         if self.extractors is not None and self.extractors < 1:
-            raise ValueError(f"extractors={self.extractors} is not possible; use 1 or more, or null")
+            raise ValueError(
+                f"extractors={self.extractors} is not possible; use 1 or more, or null"
+            )
         if self.device.startswith("cuda") and self.gpus == 0:
             raise ValueError(
                 f"device={self.device!r} with gpus=0: Ray would hide the card; set gpus, for example 0.5"
@@ -146,7 +152,9 @@ class ExtractSettings:
     """How video is read."""
     shots: ShotConfig | None = field(default_factory=AdaptiveConfig)
     """Shot detection; null for none (tracks then cross cuts, and are not made)."""
-    detector: Annotated[DetectorConfig, Discriminator("kind")] | None = field(default_factory=HogConfig)
+    detector: Annotated[DetectorConfig, Discriminator("kind")] | None = field(
+        default_factory=HogConfig
+    )
     """Detection at key times; null for none."""
     tracks: TrackConfig | None = field(default_factory=TrackConfig)
     """Linking of detections; null for none."""
@@ -166,6 +174,11 @@ class ExtractSettings:
             raise ValueError(
                 f"key_step_seconds={self.key_step_seconds} is not possible; use 0.01 to 3600"
             )
+        if self.tracks is not None and self.tracks.max_gap_seconds < self.key_step_seconds:
+            raise ValueError(
+                f"tracks.max_gap_seconds={self.tracks.max_gap_seconds} is shorter than "
+                f"key_step_seconds={self.key_step_seconds}: nothing would be linked; raise it"
+            )
         for name, bank in self.banks.items():
             self._check_bank(name, bank)
         if self.shots is None and self.detector is None and not self.banks:
@@ -175,10 +188,14 @@ class ExtractSettings:
         if not name.replace("_", "").replace("-", "").isalnum() or not name.isascii():
             raise ValueError(f"banks: {name!r} is no bank name; use letters, digits, '_' and '-'")
         if bank.reads_detections and self.detector is None:
-            raise ValueError(f"banks.{name}: kind {bank.kind} needs a detector, and detector is null")
+            raise ValueError(
+                f"banks.{name}: kind {bank.kind} needs a detector, and detector is null"
+            )
         if bank.kind != "object" and bank.backbone not in self.backbones:
             known = ", ".join(sorted(self.backbones)) or "none"
-            raise ValueError(f"banks.{name}.backbone={bank.backbone!r} is not in backbones; known: {known}")
+            raise ValueError(
+                f"banks.{name}.backbone={bank.backbone!r} is not in backbones; known: {known}"
+            )
 
     def resolved(self) -> "ExtractSettings":
         """The same with every null that stands for a network's own value filled in."""

@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reelbank.pipeline.consumers import Clip, ClipFeatures, DetectionRows, KeyFrame, Pixels, ScoreRows
+from reelbank.pipeline.consumers import (
+    Clip,
+    ClipFeatures,
+    DetectionRows,
+    KeyFrame,
+    Pixels,
+    ScoreRows,
+)
 from reelbank.pipeline.conveyor import Conveyor
 from reelbank.pipeline.decode.reader import Damaged, Frame, LostSpan, PyAVReader
 from reelbank.pipeline.decode.sampling import TIME_TOLERANCE, OnScreen, key_times
@@ -114,8 +121,10 @@ class _Feed:
         object_banks = {name: bank for name, bank in banks.items() if bank.kind == "object"}
         self.scores: ScoreRows | None = None
         if "scores" in stages and settings.shots is not None:
-            scorer = build_scorer(settings.shots, span.info.width, span.info.height)
-            self.scores = ScoreRows(scorer)
+            info = span.info
+            self.scores = ScoreRows(
+                build_scorer(settings.shots, info.width, info.height, info.rotation)
+            )
         self.detections: DetectionRows | None = None
         if "detections" in stages or object_banks:
             self.detections = DetectionRows(

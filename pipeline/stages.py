@@ -45,7 +45,9 @@ def stage_specs(settings: ExtractSettings) -> dict[str, StageSpec]:
     if settings.shots is not None:
         shots = asdict(settings.shots)
         # Thresholds matter to `finish` alone: changing one must not decode again.
-        specs["scores"] = StageSpec("scores", {"shots": settings.shots.scorer_settings(), "decoder": decoder})
+        specs["scores"] = StageSpec(
+            "scores", {"shots": settings.shots.scorer_settings(), "decoder": decoder}
+        )
         specs["shots"] = StageSpec("shots", {"shots": shots}, reads=("scores",))
     if settings.detector is not None:
         specs["detections"] = StageSpec(
@@ -110,7 +112,9 @@ def stage_base(
     """
     spec = specs[name]
     ingredients = {
-        key: value for key, value in spec.ingredients.items() if not (any_decoder and key == "decoder")
+        key: value
+        for key, value in spec.ingredients.items()
+        if not (any_decoder and key == "decoder")
     }
     reads = [stage_base(read, specs, content, any_decoder=any_decoder) for read in spec.reads]
     return digest_of(
@@ -127,4 +131,6 @@ def stage_base(
 def unit_key(base: str, video_id: str, start_seconds: float, end_seconds: float) -> str:
     """Name of a stage's output for one span of one video."""
     # repr keeps every digit, and writes an open end as 'inf', which JSON has no word for.
-    return digest_of({"base": base, "video": video_id, "span": [repr(start_seconds), repr(end_seconds)]})
+    return digest_of(
+        {"base": base, "video": video_id, "span": [repr(start_seconds), repr(end_seconds)]}
+    )

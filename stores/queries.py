@@ -5,7 +5,6 @@ the live files can be reached, so that SQL from a stranger reads nothing else an
 """
 
 import datetime
-import io
 import json
 import re
 import tempfile
@@ -88,9 +87,7 @@ def _connection(
             if names.adapter is not None:
                 connection.register_filesystem(names.adapter)
             paths = [names.of(visible) for table in SCHEMAS for visible in live.visible(table)]
-            for table in SCHEMAS:
-                connection.execute(_view(table, live.visible(table), names))
-            connection.execute(_TRACKED)
+            _create_views(connection, live, names)
             connection.from_arrow(_runs_table(runs)).create("runs")
             connection.execute(f"SET allowed_paths = [{', '.join(map(_literal, paths))}]")
             connection.execute("SET enable_external_access = false")
@@ -98,6 +95,20 @@ def _connection(
             yield connection
         finally:
             connection.close()
+
+
+def _create_views(
+    connection: duckdb.DuckDBPyConnection, live: LiveSet, names: "_FileNames"
+) -> None:
+    for table in SCHEMAS:
+        try:
+            connection.execute(_view(table, live.visible(table), names))
+        except (duckdb.Error, OSError) as error:
+            raise ValueError(
+                f"table {table!r} of the store cannot be read ({_first_sentence(error)}); "
+                "reelbank verify lists what is damaged"
+            ) from error
+    connection.execute(_TRACKED)
 
 
 class _FileNames:
@@ -240,6 +251,6 @@ def _sentence(error: duckdb.Error, live: LiveSet) -> str:
     return first
 
 
-def _first_sentence(error: duckdb.Error) -> str:
+def _first_sentence(error: Exception) -> str:
     """DuckDB's message without the quoted line of the query."""
-    return " ".join(io.StringIO(str(error)).read().split("\n\n")[0].split())
+    return " ".join(str(error).split("\n\n")[0].split())

@@ -46,8 +46,8 @@ class VideoInfo:
     rate: float
     """Mean frames per second measured from the packets' stamps; for display and counted clocks only."""
     nominal_rate: Fraction
-    """Frames per second that the container claims (average, else guessed); shot detection counts
-    its minimum length with it, as PySceneDetect does. Never used for time."""
+    """Frames per second that FFmpeg guesses (else the average); shot detection counts its minimum
+    length with it, as PySceneDetect does. Never used for time."""
     time_base: Fraction
     """Seconds of one unit of the stream's presentation stamps."""
     origin_pts: int

@@ -376,7 +376,7 @@ def open_store(uri: str | os.PathLike[str], *, create: bool = False) -> Store:
     """
     text = os.fspath(uri)
     try:
-        files = Files(text)
+        files = _files_at(text)
         if create:
             _make_store(files)
         elif not files.exists(layout.STORE_FILE):
@@ -412,6 +412,15 @@ def parse_commit(name: str, data: bytes) -> Commit:
             "only its stage is computed anew"
         ) from error
     return commit
+
+
+def _files_at(text: str) -> Files:
+    try:
+        return Files(text)
+    except ValueError as error:
+        raise ValueError(
+            f"store {text!r}: no such kind of address ({error}); give a local path or s3://bucket/path"
+        ) from error
 
 
 def _make_store(files: Files) -> None:

@@ -19,7 +19,12 @@ SOURCES = sorted(path for folder in ALLOWED for path in (ROOT / folder).rglob("*
 
 def imported_modules(path: Path) -> set[str]:
     tree = ast.parse(path.read_text())
-    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
     return names | {
         node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module
     }
@@ -34,7 +39,9 @@ def test_imports_point_one_way(path):
         folder = name.split(".")[1]
         assert folder in ALLOWED[relative.parts[0]], f"{relative} must not import {name}"
         if relative.parts[:2] == ("pipeline", "decode") and folder == "pipeline":
-            assert name.startswith("reelbank.pipeline.decode"), f"decode is lowest; it imports {name}"
+            assert name.startswith("reelbank.pipeline.decode"), (
+                f"decode is lowest; it imports {name}"
+            )
         if relative.parts[:2] == ("pipeline", "backbones"):
             assert name.startswith("reelbank.pipeline.backbones"), f"{relative} imports {name}"
 
@@ -64,7 +71,9 @@ def run_without(blocked: tuple[str, ...], code: str) -> None:
 @pytest.mark.parametrize("package", ["heads", "stores", "pipeline/backbones"])
 def test_it_imports_where_ray_pyav_and_opencv_are_absent(package):
     modules = [
-        ".".join(("reelbank", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+        ".".join(("reelbank", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(
+            ".__init__"
+        )
         for path in sorted((ROOT / package).glob("*.py"))
     ]
     run_without(("ray", "av", "cv2"), "".join(f"import {module}\n" for module in modules))

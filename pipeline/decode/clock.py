@@ -28,9 +28,14 @@ class Rational(Protocol):
     """A ratio of integers: a Fraction up to PyAV 18, an AVRational from PyAV 19 on."""
 
     @property
-    def numerator(self) -> int: ...
+    def numerator(self) -> int:
+        """Upper integer."""
+        ...
+
     @property
-    def denominator(self) -> int: ...
+    def denominator(self) -> int:
+        """Lower integer; 0 or a falsy whole where the ratio is unset."""
+        ...
 
 
 def fraction_of(value: Rational | None) -> Fraction | None:

@@ -9,8 +9,10 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 import av
+from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -18,6 +20,9 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from reelbank.stores.records import ContentError
+
+Read: TypeAlias = "Packet[Any] | FFmpegError"
+"""What reading a container gives: a packet, or the error in its place."""
 
 MAX_READ_ERRORS = 100
 """Read errors in a row after which the rest of a container is given up."""
@@ -100,12 +105,10 @@ def use_threads(stream: VideoStream, threads: int) -> None:
     has it and SLICE elsewhere.
     """
     stream.thread_count = threads
-    stream.thread_type = "AUTO" if threads > 1 else "NONE"  # type: ignore[assignment]
+    stream.thread_type = ThreadType.AUTO if threads > 1 else ThreadType.NONE
 
 
-def read_packets(
-    container: InputContainer, stream: VideoStream | None
-) -> Iterator[Packet | FFmpegError]:
+def read_packets(container: InputContainer, stream: VideoStream | None) -> Iterator[Read]:
     """Yield the packets of one stream (or of all), and each read error in its place.
 
     Reading goes on after an error until `MAX_READ_ERRORS` come in a row. The empty packets with

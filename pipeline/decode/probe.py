@@ -6,6 +6,7 @@ decoded, on one thread, for the origin of time, the upright size and the rotatio
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 from av.container import InputContainer
 from av.error import FFmpegError
@@ -27,6 +28,7 @@ from reelbank.pipeline.decode.container import (
     use_threads,
     video_stream,
 )
+from reelbank.pipeline.decode.reader import PyAVReader
 from reelbank.stores.records import ContentError, Probe, VideoInfo
 
 SEEKABLE_FORMATS = frozenset({"avi", "flv", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "mpegts"})
@@ -54,12 +56,12 @@ class _Packets:
     last: int = 0
     """Latest stamp."""
     last_duration: int = 0
-    reordered: bool = False
-    """Some packet is shown at another time than it is decoded."""
+    delays: set[int] = field(default_factory=set)
+    """Ticks between decoding and showing; more than a single value where B-frames are reordered."""
     others_end_seconds: float = 0.0
     """Where the other streams end, in seconds of the container's clock."""
 
-    def add(self, packet: Packet) -> None:
+    def add(self, packet: "Packet[Any]") -> None:
         """Take note of a packet of the video stream."""
         if packet.is_discard:
             return
@@ -67,7 +69,8 @@ class _Packets:
         if packet.pts is None:
             return
         self.stamps.append(packet.pts)
-        self.reordered |= packet.dts is not None and packet.dts != packet.pts
+        if packet.dts is not None and len(self.delays) < 2:
+            self.delays.add(packet.pts - packet.dts)
         if len(self.stamps) == 1 or packet.pts > self.last:
             self.last, self.last_duration = packet.pts, packet.duration or 0
         if packet.is_keyframe:
@@ -80,7 +83,8 @@ def probe(
     """Learn what the video in a local file is.
 
     `num_packets` counts packets to be shown (an edit list may leave some out).
-    Raises ContentError if the file holds no video that can be decoded, OSError if it cannot be read.
+    Raises ContentError if the file holds no video that can be decoded, OSError if it cannot be
+    read.
     """
     with open_container(path) as container:
         stream = video_stream(container, path)
@@ -88,7 +92,7 @@ def probe(
         with open_container(path) as fresh:
             first = _first_frame(fresh, video_stream(fresh, path), path)
         time_base = fraction_of(stream.time_base) or Fraction(1)
-        stamped = _has_stamps(container, packets) and first.pts is not None
+        stamped = _has_stamps(container, stream, packets) and first.pts is not None
         origin = first.pts if stamped and first.pts is not None else 0
         clock = Clock(origin_pts=origin, time_base=time_base, counted_rate=None)
         nominal_rate = _nominal_rate(stream)
@@ -102,7 +106,7 @@ def probe(
             num_bytes=num_bytes,
             modified_ns=modified_ns,
             container=container.format.name,
-            codec=stream.codec_context.name,
+            codec=stream.codec_context.codec.canonical_name,
             pixel_format=first.format.name,
             width=first.height if turned else first.width,
             height=first.width if turned else first.height,
@@ -118,7 +122,8 @@ def probe(
             num_packets=packets.count,
             end_seconds=_end_seconds(packets, clock, rate) if stamped else packets.count / rate,
         )
-        return Probe(info=info, keyframe_pts=_keyframes(info, packets, clock))
+        keyframes = _keyframes(info, packets, clock)
+        return Probe(info=info, keyframe_pts=keyframes if _can_start(path, info, keyframes) else ())
 
 
 def _read_to_end(container: InputContainer, stream: VideoStream) -> _Packets:
@@ -163,13 +168,14 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: str) -> V
     return frames[0]
 
 
-def _has_stamps(container: InputContainer, packets: _Packets) -> bool:
+def _has_stamps(container: InputContainer, stream: VideoStream, packets: _Packets) -> bool:
     """Say whether presentation stamps exist and rise; see `clock`.
 
     AVI stores decoding times only: with B-frames FFmpeg guesses stamps, and the guesses go
     backwards. Without B-frames decoding and showing times are one, and gaps are honoured.
     """
-    if not packets.stamps or (container.format.name == "avi" and packets.reordered):
+    reordered = stream.codec_context.has_b_frames or len(packets.delays) > 1
+    if not packets.stamps or (container.format.name == "avi" and reordered):
         return False
     faults = packets.count - len(packets.stamps) + count_unrisen(packets.stamps)
     return faults <= MAX_UNRISEN_SHARE * packets.count
@@ -226,3 +232,12 @@ def _keyframes(info: VideoInfo, packets: _Packets, clock: Clock) -> tuple[int, .
         if not kept or clock.length(pts - kept[-1]) >= KEYFRAME_SPACING_SECONDS:
             kept.append(pts)
     return tuple(kept)
+
+
+def _can_start(path: str, info: VideoInfo, keyframes: tuple[int, ...]) -> bool:
+    """Try a key frame in the middle: streams with gradual refresh need pictures before theirs."""
+    if len(keyframes) < 2:
+        return True
+    middle = keyframes[len(keyframes) // 2]
+    with PyAVReader(path, info, start_pts=middle, threads=1) as reader:
+        return reader.starts_there()

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from av.container import InputContainer
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from reelbank.pipeline.decode.clock import PLAUSIBLE_DURATION_SHARE, Clock, clock_of
 from reelbank.pipeline.decode.container import (
+    Read,
     open_container,
     raise_if_environment,
     read_packets,
@@ -152,6 +153,7 @@ class PyAVReader:
         self._last_time: float | None = None
         self._waiting: list[int] = []  # heap of stamps that went in and have not come out
         self._losing = False
+        self._sought = self._start_pts is not None
 
     def __enter__(self) -> Self:
         self._container = open_container(self._path)
@@ -170,6 +172,11 @@ class PyAVReader:
         """Some packet was lost or some picture is corrupt, as far as decoding has come."""
         return bool(self.lost) or self.num_corrupt > 0
 
+    def starts_there(self) -> bool:
+        """Say whether decoding from `start_pts` gives that picture first; uses the reader up."""
+        next(self._frames(), None)
+        return self._last_pts == self._start_pts
+
     def __iter__(self) -> Iterator[Frame]:
         """Give the frames in order; raises Damaged at the first damage if asked to."""
         frames = self._frames()
@@ -182,24 +189,25 @@ class PyAVReader:
             num_decoded = self.num_decoded
             self._reopen()
             self._reset()
-            self.num_decoded = num_decoded
-            yield from self._frames(seek=False)
+            self.num_decoded, self._sought = num_decoded, False
+            yield from self._frames()
             return
         yield first
         yield from frames
 
-    def _frames(self, *, seek: bool = True) -> Iterator[Frame]:
+    def _frames(self) -> Iterator[Frame]:
         container, stream, clock = self._prepare()
         start = self._start_pts
         packets = (
             self._packets_from(start, container, stream)
-            if start is not None and seek
+            if start is not None and self._sought
             else read_packets(container, stream)
         )
         for picture in self._pictures(packets, stream, clock):
             self.num_decoded += 1
             if start is not None and picture.pts is not None and picture.pts < start:
-                self._account(picture.pts)
+                if picture.is_corrupt and not self._sought:
+                    self._stop("a picture flagged corrupt before the span")
                 continue
             yield self._frame(picture, clock)
         self._report_silence(None, clock)
@@ -222,8 +230,8 @@ class PyAVReader:
 
     def _packets_from(
         self, start: int, container: InputContainer, stream: VideoStream
-    ) -> Iterator[Packet | FFmpegError]:
-        """Seek, then give the packets from the key packet stamped `start`, whatever the index says."""
+    ) -> Iterator[Read]:
+        """Seek, then give the packets from the very key packet, whatever the index says."""
         for seconds in SEEK_BACK_SECONDS:
             try:
                 container.seek(start - int(seconds / self._info.time_base), stream=stream)
@@ -243,13 +251,14 @@ class PyAVReader:
                 return
 
     def _pictures(
-        self, packets: Iterator[Packet | FFmpegError], stream: VideoStream, clock: Clock
+        self, packets: Iterator[Read], stream: VideoStream, clock: Clock
     ) -> Iterator[VideoFrame]:
+        first = self._info.origin_pts if self._start_pts is None else self._start_pts
         for packet in packets:
             if isinstance(packet, FFmpegError):
                 self._lose(None, packet, clock)
                 continue
-            if packet.pts is not None and not packet.is_discard:
+            if packet.pts is not None and packet.pts >= first and not packet.is_discard:
                 heapq.heappush(self._waiting, packet.pts)
             try:
                 pictures = stream.codec_context.decode(packet)
@@ -276,15 +285,15 @@ class PyAVReader:
             time = clock.at(pts)
             duration = clock.length(picture.duration or 0)
             self._last_pts = pts
-        gap = time - before if before is not None else 0.0
+        gap = time - before if before is not None else 1 / self._info.rate
         plausible = duration > PLAUSIBLE_DURATION_SHARE * gap
         self.end_seconds = time + (duration if plausible else gap)
         self._last_time = time
         self._num_given += 1
         corrupt = bool(picture.is_corrupt)
         self.num_corrupt += corrupt
-        if corrupt and self._stop_on_damage:
-            raise Damaged(f"{self._path}: a picture flagged corrupt at {time:.3f} s")
+        if corrupt:
+            self._stop(f"a picture flagged corrupt at {time:.3f} s")
         return Frame(picture, time=time, corrupt=corrupt, converter=self._converter)
 
     def _rising_pts(self, picture: VideoFrame, clock: Clock) -> int:
@@ -303,7 +312,7 @@ class PyAVReader:
         return passed
 
     def _report_silence(self, pts: int | None, clock: Clock) -> None:
-        """Record a loss where packets before `pts` (None: the end) gave neither picture nor error."""
+        """Record a loss where packets before `pts` (None: the end) gave no picture and no error."""
         end = self.end_seconds
         if clock.counted_rate is not None or end is None:
             if pts is not None:
@@ -317,13 +326,15 @@ class PyAVReader:
             return  # Healthy, or told already by an error.
         self._record(LostSpan(end, clock.at(until), f"{passed} packets gave no picture"))
 
-    def _lose(self, packet: Packet | None, error: FFmpegError, clock: Clock) -> None:
+    def _lose(self, packet: "Packet[Any] | None", error: FFmpegError, clock: Clock) -> None:
         """Record the span of a packet that does not decode; neighbours in a row become one."""
         raise_if_environment(error)
         start = end = self.end_seconds or 0.0
         if packet is not None and packet.pts is not None and clock.counted_rate is None:
             if self._start_pts is not None and packet.pts < self._start_pts:
-                return  # A picture led by the key frame, but shown before it: the last part's.
+                if not self._sought:
+                    self._stop(reason(error))
+                return  # Led by the key frame but shown before it: a matter of the span before.
             start = max(clock.at(packet.pts), 0.0)
             end = max(clock.at(packet.pts + (packet.duration or 0)), start)
         if self._losing and self.lost:
@@ -334,5 +345,8 @@ class PyAVReader:
 
     def _record(self, span: LostSpan) -> None:
         self.lost.append(span)
+        self._stop(f"{span.error} at {span.start_seconds:.3f} s")
+
+    def _stop(self, damage: str) -> None:
         if self._stop_on_damage:
-            raise Damaged(f"{self._path}: {span.error} at {span.start_seconds:.3f} s")
+            raise Damaged(f"{self._path}: {damage}")

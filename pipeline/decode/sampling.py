@@ -16,7 +16,9 @@ class Timed(Protocol):
     """Anything with a presentation time in seconds."""
 
     @property
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """Seconds from the first frame shown."""
+        ...
 
 
 F = TypeVar("F", bound=Timed)
@@ -69,7 +71,7 @@ class OnScreen(Generic[F, R]):
         return len(self._requests) - self._next
 
     def push(self, frame: F) -> list[tuple[R, F]]:
-        """Take the next frame; answer the requests that the frame before it is now known to show."""
+        """Take the next frame; answer the requests that the frame before it turns out to show."""
         shown = self._shown if self._shown is not None else frame
         self._shown = frame
         first = self._next

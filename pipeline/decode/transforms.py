@@ -60,10 +60,9 @@ def crop(
             f"a crop of {width}x{height} at ({left}, {top}) leaves the frame of "
             f"{frame_width}x{frame_height}; use a smaller one"
         )
-    pixels = boxes * np.float32([frame_width, frame_height, frame_width, frame_height])
-    moved = (pixels - np.float32([left, top, left, top])) / np.float32(
-        [width, height, width, height]
-    )
+    frame_size = np.array([frame_width, frame_height] * 2, np.float32)
+    corner = np.array([left, top] * 2, np.float32)
+    moved = (boxes * frame_size - corner) / np.array([width, height] * 2, np.float32)
     cut = np.ascontiguousarray(rgb[top : top + height, left : left + width])
     return cut, np.clip(moved, 0.0, 1.0).astype(np.float32)
 

@@ -11,8 +11,6 @@ Calibration: score = softmax over the config's categories and background.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +32,6 @@ from reelbank.pipeline.detect.weights import checked_digest, weights_path
 from reelbank.stores.records import Detections
 
 try:
-    from detectron2.checkpoint.c2_model_loading import align_and_update_state_dicts
     from detectron2.config import CfgNode, get_cfg
     from detectron2.data import MetadataCatalog
     from detectron2.data.transforms import ResizeShortestEdge
@@ -78,7 +75,7 @@ class Detectron2Detector:
         if config.weights is not None:
             path = weights_path(config)
             checked_digest(path, config.sha256)
-            _load_weights(self._model, path)
+            fill_model(self._model, load_state(path), path=path, ignored=NOT_NEEDED)
 
     def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """Detections of each frame: RoI features are the box head's output at the final boxes."""
@@ -195,15 +192,6 @@ def _category_names(settings: CfgNode, *, num_categories: int) -> tuple[str, ...
         if names is not None and len(names) == num_categories:
             return tuple(names)
     return tuple(f"category_{label}" for label in range(num_categories))
-
-
-def _load_weights(model: nn.Module, path: Path) -> None:
-    """Fill the network from a file of detectron2's or, by its name matching, of Detectron1's."""
-    state: dict[str, Any] = dict(load_state(path))
-    if not state.keys() & model.state_dict().keys():
-        state = {name: array for name, array in state.items() if not name.endswith("_momentum")}
-        state = align_and_update_state_dicts(model.state_dict(), state, c2_conversion=True)
-    fill_model(model, state, path=path, ignored=NOT_NEEDED)
 
 
 def _to_numpy(tensor: Tensor) -> NDArray[np.float32]:

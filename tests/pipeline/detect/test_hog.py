@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -5,7 +7,7 @@ import pytest
 from reelbank.pipeline.detect import boxes as box_arithmetic
 from reelbank.pipeline.detect.build import build_detector
 from reelbank.pipeline.detect.config import HogConfig
-from tests.contracts.detector import DetectorContract, assert_same, blocks
+from tests.contracts.detector import DetectorContract, assert_same, street
 from tests.shared_data import shared_data
 
 
@@ -13,8 +15,7 @@ class TestHog(DetectorContract):
     @pytest.fixture(scope="class")
     @classmethod
     def config(cls):
-        # A low threshold: the blocks look like people only to a willing eye.
-        return HogConfig(longest_side=320, hit_threshold=-0.5)
+        return HogConfig(longest_side=480)
 
     def test_it_is_not_untrained_and_finds_people_alone(self, detector, found):
         assert detector.untrained is False
@@ -32,13 +33,13 @@ class TestHog(DetectorContract):
             cv2.setNumThreads(threads)
 
     def test_limits_keep_the_best_boxes(self, found, config):
-        frame = blocks(0)
+        frame = street(0)
         assert len(found[0]) > 2
-        limited = HogConfig(longest_side=320, hit_threshold=-0.5, max_per_frame=2)
+        limited = replace(config, max_per_frame=2)
         (best,) = build_detector(limited).detect([frame])
         np.testing.assert_array_equal(best.boxes, found[0].boxes[:2])
         least = float(found[0].scores[1])
-        scored = HogConfig(longest_side=320, hit_threshold=-0.5, min_score=least)
+        scored = replace(config, min_score=least)
         (above,) = build_detector(scored).detect([frame])
         np.testing.assert_array_equal(above.boxes, found[0].boxes[found[0].scores >= least])
 

@@ -10,7 +10,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from reelbank.pipeline.detect.build import build_detector
 from reelbank.pipeline.detect.config import PUBLISHED_WEIGHTS, TorchvisionConfig
-from tests.contracts.detector import DetectorContract, assert_same, blocks
+from tests.contracts.detector import DetectorContract, assert_same, blocks, street
 
 SMALL = "fasterrcnn_mobilenet_v3_large_320_fpn"
 
@@ -56,7 +56,7 @@ class TestTorchvision(DetectorContract):
     def test_random_weights_are_flagged_and_follow_the_seed(self, detector, found):
         assert detector.untrained is True
         assert detector.feature_dim == 1024
-        (other,) = build_detector(small(seed=1)).detect([blocks(0)])
+        (other,) = build_detector(small(seed=1)).detect([street(0)])
         assert not np.array_equal(other.features, found[0].features)
 
     def test_building_leaves_the_global_random_state_alone(self, config):
@@ -66,13 +66,13 @@ class TestTorchvision(DetectorContract):
 
     def test_the_count_is_that_of_the_wanted_categories(self, found):
         some = found[0].categories[-1]
-        (kept,) = build_detector(small(categories=(some,), max_per_frame=3)).detect([blocks(0)])
+        (kept,) = build_detector(small(categories=(some,), max_per_frame=3)).detect([street(0)])
         assert set(kept.categories) == {some}
         assert len(kept) == 3
 
     def test_min_score_drops_the_rest(self, found):
         least = float(found[0].scores[4]) - 1e-6
-        (kept,) = build_detector(small(min_score=least)).detect([blocks(0)])
+        (kept,) = build_detector(small(min_score=least)).detect([street(0)])
         assert len(kept) > 0
         assert np.all(kept.scores >= least)
 
