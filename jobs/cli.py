@@ -74,7 +74,7 @@ def extract(
     as_json: JsonOption = False,
 ) -> None:
     """Extract shots, detections, tracks and features of videos into a store."""
-    from reelbank.jobs.extract import ExtractRequest, Extraction
+    from reelbank.jobs.extract import Extraction, ExtractRequest
     from reelbank.jobs.recipe import load_recipe
 
     if engine not in ("ray", "inline"):

@@ -7,7 +7,7 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
-from reelbank.jobs.extract import ExtractRequest, Extraction
+from reelbank.jobs.extract import Extraction, ExtractRequest
 from reelbank.jobs.recipe import resolved_yaml
 
 

@@ -3,7 +3,7 @@
 import platform
 import time
 import uuid
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -108,8 +108,10 @@ class Extraction:
 
     def _revive(self, found: Plan) -> bool:
         """Settings that went from A to B and back to A find the work of the first A still there."""
-        keys = [key for work in (*found.parts, *found.finishes) for key in self._commit_keys(work)]
-        return any([self.store.revive(key, run=self.run) is not None for key in keys])
+        works: list[Part | Finish] = [*found.parts, *found.finishes]
+        keys = [key for work in works for key in self._commit_keys(work)]
+        revived = [self.store.revive(key, run=self.run) for key in keys]
+        return any(commit is not None for commit in revived)
 
     def _commit_keys(self, work: Part | Finish) -> list[str]:
         spans = work.spans

@@ -110,12 +110,13 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        same_kind = (
+        if (
             isinstance(below, Mapping)
             and isinstance(value, Mapping)
             and value.get(_UNION_KEY, below.get(_UNION_KEY)) == below.get(_UNION_KEY)
-        )
-        merged[key] = _merged(below, value) if same_kind else value
+        ):
+            value = _merged(below, value)
+        merged[key] = value
     return merged
 
 

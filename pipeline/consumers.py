@@ -179,8 +179,8 @@ class ClipFeatures:
             boxes.append(torch.from_numpy(found.boxes[of_category(found, bank.roi_category)]))
         height, width = batch[0].frames[0].shape[:2]
         stride = self._backbone.module.spatial_stride
-        rows = roi_features(maps, boxes, clip_size=(height, width), spatial_stride=stride)
-        rows = rows.cpu().numpy()
+        pooled = roi_features(maps, boxes, clip_size=(height, width), spatial_stride=stride)
+        rows: Rows = pooled.cpu().numpy()
         return np.split(rows, np.cumsum([len(one) for one in boxes])[:-1])
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from reelbank.pipeline.stages import StageSpec, stage_base, unit_key
-from reelbank.stores.records import Failure
 from reelbank.stores.commits import Unit
+from reelbank.stores.records import Failure
 from reelbank.stores.schemas import SCHEMAS
 from reelbank.stores.store import Store
 

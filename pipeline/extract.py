@@ -14,8 +14,8 @@ from reelbank.pipeline.plan import Part, PartSummary, Span
 from reelbank.pipeline.settings import ExtractSettings
 from reelbank.pipeline.span import SpanOutput, extract_span, nothing_of
 from reelbank.pipeline.stages import StageSpec, stage_base, unit_key
-from reelbank.stores.records import ContentError, Detections
 from reelbank.stores.commits import FileEntry, Unit
+from reelbank.stores.records import ContentError, Detections
 from reelbank.stores.schemas import SCHEMAS
 from reelbank.stores.store import Store
 

@@ -8,12 +8,13 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from reelbank.pipeline.settings import ExtractSettings
 from reelbank.pipeline.stages import StageSpec, stage_base
+from reelbank.stores.commits import Unit
 from reelbank.stores.live import LiveSet
 from reelbank.stores.records import VideoInfo
-from reelbank.stores.commits import Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def grid(length_seconds: float, part_seconds: float) -> list[tuple[float, float]
     """Spans of a long video: whole parts, the last one open and between ½ and 1½ parts long."""
     count = max(1, math.floor(length_seconds / part_seconds + 0.5))
     borders = [index * part_seconds for index in range(count)] + [math.inf]
-    return list(zip(borders[:-1], borders[1:], strict=True))
+    return list(pairwise(borders))
 
 
 def packs(videos: Sequence[VideoInfo], part_seconds: float) -> Iterator[tuple[VideoInfo, ...]]:
@@ -258,11 +259,11 @@ def _due(
 
 def _cut(span: tuple[float, float], borders: Iterable[float]) -> list[tuple[float, float]]:
     marks = [span[0], *sorted(b for b in borders if span[0] < b < span[1]), span[1]]
-    return list(zip(marks[:-1], marks[1:], strict=True))
+    return list(pairwise(marks))
 
 
 def _parts(stages_of: Mapping[Span, Sequence[str]]) -> list[Part]:
-    """Whole short videos that lack the same stages share a part; a span of a long one is its own."""
+    """Whole short videos that lack the same stages share a part; a long one's span is its own."""
     together: dict[tuple[str, ...], list[Span]] = defaultdict(list)
     parts: list[Part] = []
     for span, stages in stages_of.items():

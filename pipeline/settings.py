@@ -26,7 +26,7 @@ class BackboneSettings:
     name: str = "slowonly_tiny"
     """Name of the network; `reelbank doctor` lists them."""
     weights: str | None = None
-    """Path of a checkpoint, or null for weights drawn from `seed` (the bank is marked untrained)."""
+    """Path of a checkpoint, or null for weights drawn from `seed` (marked untrained)."""
     sha256: str | None = None
     """Digest that the checkpoint must have, or null for no check."""
     seed: int = 0
@@ -136,7 +136,8 @@ class Resources:
             )
         if self.device.startswith("cuda") and self.gpus == 0:
             raise ValueError(
-                f"device={self.device!r} with gpus=0: Ray would hide the card; set gpus, for example 0.5"
+                f"device={self.device!r} with gpus=0: Ray would hide the card; "
+                "set gpus, for example 0.5"
             )
 
 

@@ -1,6 +1,6 @@
 """One span of one video: decoded once, shown to every stage that lacks it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
@@ -22,9 +22,9 @@ from reelbank.pipeline.decode.sampling import TIME_TOLERANCE, OnScreen, key_time
 from reelbank.pipeline.decode.transforms import resize_short_side
 from reelbank.pipeline.models import Models
 from reelbank.pipeline.plan import Span
-from reelbank.pipeline.settings import BackboneSettings, ExtractSettings
+from reelbank.pipeline.settings import ExtractSettings
 from reelbank.pipeline.shots.scorer import build_scorer
-from reelbank.stores.records import ContentError, Detections
+from reelbank.stores.records import Detections
 
 FRAMES_WAITING = 4
 """Full-size frames that may wait for a stage; what bounds the memory of a slow one."""
@@ -130,8 +130,9 @@ class _Feed:
             self.detections = DetectionRows(
                 models.detector(), object_banks, batch_size=settings.resources.detector_batch
             )
-        detected_now = self.detections is not None and "detections" in stages
-        detections_at = self.detections.wait_for if detected_now else stored.__getitem__
+        detections_at: Callable[[int], Detections] = stored.__getitem__
+        if self.detections is not None and "detections" in stages:
+            detections_at = self.detections.wait_for
         self.clips: dict[str, ClipFeatures] = {}
         for name, backbone in settings.backbones.items():
             fed = {
@@ -237,7 +238,7 @@ class _Feed:
         belt.put((frame.time, frame.rgb))
 
     def _serve(self, resolved: Sequence[tuple[Request, Frame]]) -> int:
-        """Hand a frame to those who asked for it, each size made once; the number of frames used."""
+        """Hand frames to those who asked, each size made once; the number of frames used."""
         sizes: dict[tuple[int, int], Pixels] = {}
         for request, frame in resolved:
             if request.backbone is None:

@@ -10,6 +10,8 @@ from typing import Any
 
 from reelbank.pipeline.backbones.digests import check_sha256
 from reelbank.pipeline.decode.identity import decoder_identity
+from reelbank.pipeline.detect.config import Detectron2Config
+from reelbank.pipeline.detect.detectron2_config import settings_digest
 from reelbank.pipeline.detect.weights import weights_digest
 from reelbank.pipeline.settings import FEATURES_VERSION, BackboneSettings, ExtractSettings
 from reelbank.stores.keys import digest_of
@@ -54,6 +56,9 @@ def stage_specs(settings: ExtractSettings) -> dict[str, StageSpec]:
             "detections",
             {
                 "detector": _without_paths(asdict(settings.detector)),
+                "config_file": settings_digest(settings.detector)
+                if isinstance(settings.detector, Detectron2Config)
+                else None,
                 "weights": weights_digest(settings.detector),
                 "key_step_seconds": settings.key_step_seconds,
                 "decoder": decoder,

@@ -14,6 +14,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 _CHUNK_BYTES = 1 << 20
 
+TEMPORARY_PREFIX = ".writing-"
+"""Start of the name of a file that is not whole yet."""
+
 
 class Files:
     """One store's files, named by their path relative to its root."""
@@ -142,7 +145,7 @@ class Files:
 def _write_beside(where: str, data: bytes) -> str:
     folder = os.path.dirname(where)
     _make_folder(folder)
-    temporary = os.path.join(folder, f".writing-{secrets.token_hex(8)}")
+    temporary = os.path.join(folder, f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
     try:
         with open(temporary, "xb") as stream:
             _write_durably(stream, data)

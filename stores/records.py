@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 
 class ContentError(ValueError):
-    """The fault lies in a video's own bytes: trying again gives the same answer, so it is committed."""
+    """The fault lies in a video's own bytes: another try would end alike, so it is committed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,11 @@ class VideoInfo:
     height: int
     """Height of the upright frame in pixels."""
     rotation: int
-    """Counter-clockwise degrees by which decoded frames are turned to stand upright: 0, 90, 180, 270."""
+    """Counter-clockwise degrees that turn decoded frames upright: 0, 90, 180, 270."""
     sample_aspect_ratio: float
     """Width of a pixel divided by its height, as coded (before rotation); 1.0 where unknown."""
     rate: float
-    """Mean frames per second measured from the packets' stamps; for display and counted clocks only."""
+    """Mean frames per second by the packets' stamps; for display and counted clocks only."""
     nominal_rate: Fraction
     """Frames per second that FFmpeg guesses (else the average); shot detection counts its minimum
     length with it, as PySceneDetect does. Never used for time."""

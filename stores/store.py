@@ -1,6 +1,5 @@
 """A store: create it, open it, write files, commit them, read what is live."""
 
-import datetime
 import hashlib
 import json
 import os
@@ -15,26 +14,20 @@ from numpy.typing import NDArray
 
 from reelbank.stores import layout
 from reelbank.stores.bank import FeatureBank
+from reelbank.stores.checks import check_commit, check_slices
 from reelbank.stores.commits import Commit, FileEntry, Unit, commit_key
 from reelbank.stores.features import Features, gather_features
 from reelbank.stores.files import Files
 from reelbank.stores.groups import encode_group, group_digest
+from reelbank.stores.history import History
+from reelbank.stores.identity import files_at, json_object, make_store, no_store, read_store_id
 from reelbank.stores.info import bank_descriptions, store_info
-from reelbank.stores.live import BANK_PREFIX, Ledger, LiveSet, tables_of
+from reelbank.stores.live import BANK_PREFIX, LiveSet
 from reelbank.stores.names import unknown
 from reelbank.stores.queries import Parameters, run_query
-from reelbank.stores.schemas import FORMAT_VERSION
-from reelbank.stores.snapshots import (
-    COMMITS_PER_SNAPSHOT,
-    read_snapshot,
-    snapshot_sizes,
-    write_snapshot,
-)
 from reelbank.stores.tables import encode_table, read_lines
 
 __all__ = ["Commit", "FileEntry", "LiveSet", "Store", "Unit", "open_store"]
-
-FORMAT_NAME = "reelbank"
 
 
 class Store:
@@ -46,9 +39,7 @@ class Store:
     def __init__(self, files: Files, store_id: str) -> None:
         self.files = files
         self.id = store_id
-        self._ledger = Ledger()
-        self._live: LiveSet | None = None
-        self._num_in_snapshot = 0
+        self._history = History(files)
         self._lock = threading.RLock()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -106,7 +97,7 @@ class Store:
         `time_offset`, `num_times`, `row_offset` and `num_rows`.
         """
         path = layout.bank_path(bank, key=key, attempt=attempt)
-        _check_slices(units, first)
+        check_slices(units, first)
         videos = [
             {
                 "video_id": unit.video_id,
@@ -147,10 +138,10 @@ class Store:
         attempt: str,
     ) -> Commit | None:
         """Make the files visible; None, quietly, where another writer did this work first."""
-        _check_commit(stage, units, files)
+        check_commit(stage, units, files)
         with self._lock:
-            self._refresh()
-            return self._create(
+            self._history.refresh()
+            return self._history.create(
                 Commit(
                     key=commit_key(stage, units),
                     attempt=attempt,
@@ -158,7 +149,7 @@ class Store:
                     units=tuple(units),
                     files=tuple(files),
                     run=run,
-                    sequence=self._ledger.max_sequence + 1,
+                    sequence=self._history.ledger.max_sequence + 1,
                 )
             )
 
@@ -171,15 +162,15 @@ class Store:
         or one of its files is gone; where everything is live already, the commit there is.
         """
         with self._lock:
-            self._refresh()
-            old = self._committed(key)
+            self._history.refresh()
+            old = self._history.committed(key)
             if old is None or not all(self._is_there(entry) for entry in old.files):
                 return None
             units = [u for u in old.units if video_ids is None or u.video_id in video_ids]
             if not units:
                 return None
             new_key = commit_key(old.stage, units)
-            created = self._create(
+            created = self._history.create(
                 Commit(
                     key=new_key,
                     attempt=old.attempt,
@@ -187,10 +178,10 @@ class Store:
                     units=tuple(units),
                     files=old.files,
                     run=old.run if run is None else run,
-                    sequence=self._ledger.max_sequence + 1,
+                    sequence=self._history.ledger.max_sequence + 1,
                 )
             )
-            return created or self._committed(new_key)
+            return created or self._history.committed(new_key)
 
     def write_run(self, run_id: str, record: Mapping[str, Any]) -> None:
         """Write, or write again, what is known of a run; plain JSON."""
@@ -208,28 +199,26 @@ class Store:
     def live(self) -> LiveSet:
         """What counts now; refreshed from the disk."""
         with self._lock:
-            self._refresh()
-            if self._live is None:
-                self._live = self._ledger.live_set()
-            return self._live
+            self._history.refresh()
+            return self._history.live()
 
     def committed(self, key: str) -> Commit | None:
         """The newest commit of that key, live or not; None where there is none."""
         with self._lock:
-            self._refresh()
-            return self._committed(key)
+            self._history.refresh()
+            return self._history.committed(key)
 
     def committed_unit(self, unit_key: str) -> Commit | None:
         """The newest commit, live or not, that holds a unit of that key; None if there is none."""
         with self._lock:
-            self._refresh()
-            return self._ledger.by_unit_key.get(unit_key)
+            self._history.refresh()
+            return self._history.ledger.by_unit_key.get(unit_key)
 
     def commits(self) -> list[Commit]:
         """All commits, oldest first."""
         with self._lock:
-            self._refresh()
-            return sorted(self._ledger.commits.values(), key=lambda commit: commit.order)
+            self._history.refresh()
+            return sorted(self._history.ledger.commits.values(), key=lambda commit: commit.order)
 
     def fingerprint(self) -> dict[tuple[str, str, float, float], tuple[str, tuple[str, ...]]]:
         """Live spans -> (unit key, file digests): equal where runs differ in nothing but luck."""
@@ -240,7 +229,7 @@ class Store:
         names = [name for name in self.files.list_names(layout.RUNS) if name.endswith(".json")]
         found = self.files.read_many([f"{layout.RUNS}/{name}" for name in names])
         return [
-            {"run": name.removesuffix(".json"), **_json_object(f"{layout.RUNS}/{name}", data)}
+            {"run": name.removesuffix(".json"), **json_object(f"{layout.RUNS}/{name}", data)}
             for name, data in ((name, found[f"{layout.RUNS}/{name}"]) for name in names)
         ]
 
@@ -303,66 +292,6 @@ class Store:
             raise unknown("bank", name, live.banks())
         return FeatureBank(name, self.files, live)
 
-    def _committed(self, key: str) -> Commit | None:
-        generation = self._ledger.generations.get(key)
-        if generation is None:
-            return None
-        return self._ledger.commits[layout.commit_name(key, generation)]
-
-    def _create(self, draft: Commit) -> Commit | None:
-        previous = self._committed(draft.key)
-        if previous is not None and self._ledger.is_live(previous):
-            return None
-        commit = Commit(
-            key=draft.key,
-            attempt=draft.attempt,
-            stage=draft.stage,
-            units=draft.units,
-            files=draft.files,
-            run=draft.run,
-            sequence=draft.sequence,
-            replaces=self._ledger.overlapped(draft.units),
-            created=_now(),
-            generation=0 if previous is None else previous.generation + 1,
-        )
-        created = self.files.create(layout.commit_path(commit.name), commit.to_json())
-        if not created:
-            self._refresh()
-            there = self._ledger.commits.get(commit.name)
-            # A conditional put that is tried again can lose to itself.
-            return there if there is not None and there.created == commit.created else None
-        self._ledger.add(commit)
-        self._live = None
-        self._snapshot_if_due()
-        return commit
-
-    def _snapshot_if_due(self) -> None:
-        due = self._num_in_snapshot + COMMITS_PER_SNAPSHOT
-        if len(self._ledger.commits) < due:
-            return
-        # Another process may have written one in the meantime.
-        self._num_in_snapshot = max(snapshot_sizes(self.files), default=0)
-        if len(self._ledger.commits) >= self._num_in_snapshot + COMMITS_PER_SNAPSHOT:
-            write_snapshot(self.files, self._ledger.commits.values())
-            self._num_in_snapshot = len(self._ledger.commits)
-
-    def _refresh(self) -> None:
-        names = set(commit_names(self.files))
-        if self._ledger.commits.keys() - names:
-            # Someone removed commits: begin anew.
-            self._ledger = Ledger()
-            self._live = None
-        if not self._ledger.commits and names:
-            known = read_snapshot(self.files)
-            self._num_in_snapshot = len(known)
-            for name in known.keys() & names:
-                self._ledger.add(known[name])
-        missing = sorted(names - self._ledger.commits.keys())
-        if missing:
-            self._live = None
-        for commit in read_commits(self.files, missing):
-            self._ledger.add(commit)
-
     def _is_there(self, entry: FileEntry) -> bool:
         path = entry.path if entry.kind == "table" else f"{entry.path}/rows/zarr.json"
         return self.files.exists(path)
@@ -376,149 +305,14 @@ def open_store(uri: str | os.PathLike[str], *, create: bool = False) -> Store:
     """
     text = os.fspath(uri)
     try:
-        files = _files_at(text)
+        files = files_at(text)
         if create:
-            _make_store(files)
+            make_store(files)
         elif not files.exists(layout.STORE_FILE):
-            raise _no_store(files)
-        return Store(files, _store_id(files))
+            raise no_store(files)
+        return Store(files, read_store_id(files))
     except ImportError as error:
         raise ValueError(f"store {text!r} needs a package: {error}; pip install 's3fs'") from error
     except OSError as error:
         verb = "created or written" if create else "read"
         raise ValueError(f"store {text!r} cannot be {verb}: {error}") from error
-
-
-def commit_names(files: Files) -> list[str]:
-    """File names of all commits, sorted."""
-    return [name for name in files.list_names(layout.COMMITS) if layout.parse_commit_name(name)]
-
-
-def read_commits(files: Files, names: Sequence[str]) -> list[Commit]:
-    """Read commits by file name; ValueError, with the remedy, for a damaged one."""
-    found = files.read_many([layout.commit_path(name) for name in names])
-    return [parse_commit(name, found[layout.commit_path(name)]) for name in names]
-
-
-def parse_commit(name: str, data: bytes) -> Commit:
-    """One commit from its file's bytes; ValueError, with the remedy, where it is damaged."""
-    try:
-        commit = Commit.from_json(data)
-        if commit.name != name:
-            raise ValueError(f"it says that it is {commit.name}")
-    except ValueError as error:
-        raise ValueError(
-            f"{layout.commit_path(name)} is damaged ({error}); delete that file and extract again: "
-            "only its stage is computed anew"
-        ) from error
-    return commit
-
-
-def _files_at(text: str) -> Files:
-    try:
-        return Files(text)
-    except ValueError as error:
-        raise ValueError(
-            f"store {text!r}: no such kind of address ({error}); give a local path or s3://bucket/path"
-        ) from error
-
-
-def _make_store(files: Files) -> None:
-    if files.exists(layout.STORE_FILE):
-        _check_writable(files)
-        return
-    if files.is_local and os.path.lexists(files.root) and not os.path.isdir(files.root):
-        raise ValueError(f"{files.uri!r} is a file, not a folder; name an empty or a new folder")
-    if files.list_names(""):
-        raise ValueError(
-            f"{files.uri!r} is not empty and is no store (it has no {layout.STORE_FILE}); "
-            "name an empty or a new folder"
-        )
-    record = {
-        "format": FORMAT_NAME,
-        "format_version": FORMAT_VERSION,
-        "id": secrets.token_hex(8),
-        "created": _now(),
-    }
-    files.create(layout.STORE_FILE, json.dumps(record, indent=1).encode())
-
-
-def _check_writable(files: Files) -> None:
-    if not files.is_local:
-        return
-    for folder in ("", layout.COMMITS, layout.TABLES, layout.BANKS):
-        where = files.absolute(folder)
-        if os.path.isdir(where) and not os.access(where, os.W_OK | os.X_OK):
-            raise ValueError(f"store {files.uri!r} cannot be written: no permission for {where!r}")
-
-
-def _no_store(files: Files) -> ValueError:
-    if not files.exists(""):
-        return ValueError(f"there is no store at {files.uri!r}; check the path, or extract to it")
-    return ValueError(
-        f"{files.uri!r} is not a store: it has no {layout.STORE_FILE}; name the store's own folder"
-    )
-
-
-def _store_id(files: Files) -> str:
-    record = _json_object(layout.STORE_FILE, files.read(layout.STORE_FILE))
-    version, store_id = record.get("format_version"), record.get("id")
-    if record.get("format") != FORMAT_NAME or type(version) is not int or type(store_id) is not str:
-        raise ValueError(
-            f"{layout.STORE_FILE} of {files.uri!r} is damaged: it lacks format, format_version or "
-            "id; restore it from a copy"
-        )
-    if version > FORMAT_VERSION:
-        raise ValueError(
-            f"store {files.uri!r} has format {version}, this program reads up to "
-            f"{FORMAT_VERSION}; install a newer reelbank"
-        )
-    return store_id
-
-
-def _json_object(path: str, data: bytes) -> dict[str, Any]:
-    try:
-        record = json.loads(data)
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}; restore it from a copy") from error
-    if not isinstance(record, dict):
-        raise ValueError(f"{path} is damaged: not a JSON object; restore it from a copy")
-    return record
-
-
-def _check_slices(units: Sequence[Unit], first: NDArray[np.int64]) -> None:
-    for unit in units:
-        low, high = unit.time_offset, unit.time_offset + unit.num_times
-        if not 0 <= low <= high < len(first):
-            raise ValueError(f"{unit.video_id!r}: key times {low} to {high} are not in the group")
-        if (first[low], first[high]) != (unit.row_offset, unit.row_offset + unit.num_rows):
-            raise ValueError(
-                f"{unit.video_id!r}: `first` gives rows {first[low]} to {first[high]}, the unit "
-                f"says {unit.row_offset} to {unit.row_offset + unit.num_rows}"
-            )
-
-
-def _check_commit(stage: str, units: Sequence[Unit], files: Sequence[FileEntry]) -> None:
-    tables = tables_of(stage)
-    if not units or any(unit.stage != stage for unit in units):
-        raise ValueError(f"a commit of stage {stage!r} needs units, all of that stage")
-    for entry in files:
-        allowed = (
-            entry.name in tables if entry.kind == "table" else f"{BANK_PREFIX}{entry.name}" == stage
-        )
-        if not allowed:
-            raise ValueError(f"stage {stage!r} does not write the {entry.kind} {entry.name!r}")
-    if len({(entry.kind, entry.name) for entry in files}) != len(files):
-        raise ValueError(f"a commit of stage {stage!r} has two files of one table or bank")
-    videos: set[str] = set()
-    for unit in units:
-        if unit.video_id in videos:
-            raise ValueError(
-                f"a commit has two units of {unit.video_id!r}; a part is one span of a long video "
-                "or several whole videos"
-            )
-        videos.add(unit.video_id)
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")

@@ -10,9 +10,10 @@ from reelbank.stores import layout
 from reelbank.stores.commits import Commit, FileEntry
 from reelbank.stores.files import Files
 from reelbank.stores.groups import Group, group_digest, open_group
+from reelbank.stores.history import commit_names, parse_commit
 from reelbank.stores.live import BANK_PREFIX, LiveSet
 from reelbank.stores.schemas import schema_of
-from reelbank.stores.store import Store, commit_names, parse_commit
+from reelbank.stores.store import Store
 
 _ROWS_AT_ONCE = 4096
 

@@ -47,8 +47,9 @@ def cosine_matrix(rows: NDArray[np.floating], *, at_most: int) -> NDArray[np.flo
     units = _unit(np.asarray(rows, np.float32))
     if len(units) > at_most:
         edges = np.linspace(0, len(units), at_most + 1).round().astype(np.int64)
-        sizes = np.diff(edges)[:, None]
-        units = _unit(np.add.reduceat(units, edges[:-1], axis=0) / sizes)
+        sizes = np.diff(edges)[:, None].astype(np.float32)
+        means: NDArray[np.float32] = np.add.reduceat(units, edges[:-1], axis=0) / sizes
+        units = _unit(means)
     cosines: NDArray[np.float32] = np.clip(units @ units.T, -1, 1)
     return cosines
 
@@ -56,13 +57,13 @@ def cosine_matrix(rows: NDArray[np.floating], *, at_most: int) -> NDArray[np.flo
 def draw_similarity(
     contents: Contents, rows: NDArray[np.floating], times: NDArray[np.float64], *, at_most: int
 ) -> Similarity:
-    """Draw the matrix of `rows` (n, dim) at `times` (n,) with a time axis and the shots' borders."""
+    """Draw the matrix of `rows` (n, dim) at `times` (n,) with time axes and the shots' borders."""
     cosines = cosine_matrix(rows, at_most=min(at_most, SIDE))
     # Features of one film are alike; the colours span what occurs, not -1 to 1.
     low = float(np.percentile(cosines, 1))
     high = float(cosines.max())
     levels = np.clip((cosines - low) / max(high - low, 1e-6), 0, 1) * 255
-    picture = Image.fromarray(levels.astype(np.uint8), mode=None).convert("P")
+    picture = Image.fromarray(levels.astype(np.uint8)).convert("P")
     picture.putpalette(_colours().tobytes())
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)

@@ -68,7 +68,7 @@ def thumbnail_times(contents: Contents, *, at_most: int) -> list[tuple[float, in
             even = seen[np.abs(seen[None] - even[:, None]).argmin(axis=1)]
         return [(float(time), None) for time in np.unique(even)]
     chosen = np.unique(np.linspace(0, len(contents.shots) - 1, at_most).round().astype(int))
-    times = []
+    times: list[tuple[float, int | None]] = []
     for number in chosen.tolist():
         shot = contents.shots[number]
         middle = (shot["start_seconds"] + shot["end_seconds"]) / 2

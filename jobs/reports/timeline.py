@@ -111,7 +111,10 @@ class Timeline:
             shots = shots[:: -(-len(shots) // MAX_SHOTS)]
         for number, shot in enumerate(shots):
             start, end = shot["start_seconds"], shot["end_seconds"]
-            title = f"shot {shot['shot_id']}: {clock_text(start)} to {clock_text(end)}, {end - start:.2f} s"
+            title = (
+                f"shot {shot['shot_id']}: {clock_text(start)} to {clock_text(end)}, "
+                f"{end - start:.2f} s"
+            )
             kind = "shot odd" if number % 2 else "shot"
             width = (end - start) * self._scale
             self._parts.append(_rect(self._x(start), top, width - 1, ROW_HEIGHT, title, kind))

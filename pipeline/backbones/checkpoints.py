@@ -22,7 +22,9 @@ from reelbank.pipeline.backbones.digests import check_sha256
 WRAPPERS = ("model_state", "state_dict", "model", "blobs")
 TORCH_SUFFIXES = (".pt", ".pth", ".pyth")
 SUFFIXES = (".safetensors", *TORCH_SUFFIXES, ".pkl")
-HEAD_PREFIXES = ("classifier.", "net.fc.", "net.classifier.", "net.head.")
+HEAD_PREFIXES = tuple(
+    f"{outer}{name}." for outer in ("", "net.") for name in ("classifier", "fc", "head")
+)
 NUM_NAMES_SHOWN = 8
 
 
@@ -33,8 +35,10 @@ def load_state(path: str | Path, sha256: str | None = None) -> dict[str, Tensor]
         raise ValueError(f"{path}: there is no such weights file; correct the path")
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path}: unknown kind of weights; use one of {', '.join(SUFFIXES)}")
-    if sha256 is not None:
+    try:
         check_sha256(path, sha256)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); allow reading it") from error
     if path.suffix == ".safetensors":
         state: Any = read_safetensors(path)
     elif path.suffix == ".pkl":

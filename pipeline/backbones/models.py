@@ -16,7 +16,7 @@ from reelbank.pipeline.backbones.config import (
     TorchvisionConfig,
     backbone_config,
 )
-from reelbank.pipeline.backbones.digests import check_sha256
+from reelbank.pipeline.backbones.digests import file_sha256
 from reelbank.pipeline.backbones.non_local import NonLocal
 from reelbank.pipeline.backbones.resnet3d import SlowFast, SlowOnly
 from reelbank.pipeline.backbones.torchvision_video import TorchvisionVideo
@@ -64,10 +64,12 @@ def build_backbone(
     module.eval().requires_grad_(False)
     if weights is None:
         return LoadedBackbone(module, untrained=True, weights_digest=None, licence=None)
-    digest = check_sha256(weights, sha256)
-    load_into(module, load_state(weights), source=weights)
+    load_into(module, load_state(weights, sha256), source=weights)
     return LoadedBackbone(
-        module, untrained=False, weights_digest=digest, licence=read_licence(weights)
+        module,
+        untrained=False,
+        weights_digest=file_sha256(weights),
+        licence=read_licence(weights),
     )
 
 

@@ -20,7 +20,8 @@ VALUES = {
     pa.string(): ["", *STRANGE_NAMES],
     pa.binary(): [bytes(48), bytes(range(48))],
     pa.int32(): [0, -1, 2**31 - 1],
-    pa.int64(): [0, 2**53 + 1, -(2**62)],
+    # pandas holds integers beside nulls as float64, so none beyond 2**53.
+    pa.int64(): [0, 2**53, -(2**40)],
     pa.float32(): [0.0, 0.5, 1.0],
     pa.float64(): [0.0, 1 / 3, 1e9 + 0.1],
 }

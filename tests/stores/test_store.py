@@ -241,7 +241,7 @@ def test_processes_that_race_commit_each_work_once(tmp_path):
 
 
 def test_a_snapshot_gives_the_same_live_set_as_the_commits(uri, monkeypatch):
-    monkeypatch.setattr("reelbank.stores.store.COMMITS_PER_SNAPSHOT", 8)
+    monkeypatch.setattr("reelbank.stores.history.COMMITS_PER_SNAPSHOT", 8)
     store = open_store(uri, create=True)
     for number in range(30):
         one_commit(store, f"{number % 7}.mp4", num=1 + number % 3, key=f"k{number}")
@@ -267,7 +267,7 @@ def test_a_snapshot_gives_the_same_live_set_as_the_commits(uri, monkeypatch):
 
 
 def test_a_flipped_byte_in_a_snapshot_never_changes_the_live_set(tmp_path, monkeypatch):
-    monkeypatch.setattr("reelbank.stores.store.COMMITS_PER_SNAPSHOT", 4)
+    monkeypatch.setattr("reelbank.stores.history.COMMITS_PER_SNAPSHOT", 4)
     uri = str(tmp_path / "s")
     store = open_store(uri, create=True)
     for number in range(4):
@@ -366,6 +366,8 @@ def test_opening_says_what_is_wrong(tmp_path):
         open_store(str(folder / "film.mp4"), create=True)
     with pytest.raises(ValueError, match="cannot be created"):
         open_store(str(folder / "film.mp4" / "store"), create=True)
+    with pytest.raises(ValueError, match="cannot be created or written"):
+        open_store("/proc/reelbank/store", create=True)
     with pytest.raises(ValueError, match="no such kind of address"):
         open_store("dreams://store")
 

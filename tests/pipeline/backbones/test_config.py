@@ -99,5 +99,5 @@ def test_a_wrong_digest_names_file_found_and_expected(tmp_path) -> None:
     path = tmp_path / "w.safetensors"
     path.write_bytes(b"weights")
     assert check_sha256(path, file_sha256(path).upper()) == file_sha256(path)
-    with pytest.raises(ValueError, match="w.safetensors: SHA-256 is .* expected 00; fetch"):
+    with pytest.raises(ValueError, match=r"w\.safetensors: SHA-256 is .* expected 00; fetch"):
         check_sha256(path, "00")
