@@ -147,7 +147,7 @@ class Extraction:
         self._judge()
         self.summary.wall_seconds = time.perf_counter() - began
         self.summary.computed_seconds = sum(part.length_seconds for part in found.parts)
-        done = {"finished": _now(), "totals": self.summary.as_json()}
+        done = {"ended": _now(), "state": "done", "totals": self.summary.as_json()}
         self.store.write_run(self.run, record | done)
         return self.summary
 
@@ -184,7 +184,8 @@ class Extraction:
         return {
             "run": self.run,
             "started": _now(),
-            "finished": None,
+            "ended": None,
+            "state": "running",
             "version": reelbank.__version__,
             "inputs": list(self.request.inputs),
             "engine": self.request.engine,

@@ -64,7 +64,7 @@ def run_status(store: Store) -> dict[str, Any]:
     return {
         "run": last["run"],
         "started": last["started"],
-        "finished": last["finished"],
+        "ended": last["ended"],
         "stages": {
             stage: {"parts": planned, "committed": done[stage]}
             for stage, planned in last["planned"].items()
@@ -78,7 +78,7 @@ def show_status(found: Mapping[str, Any], console: Console) -> None:
     if found["run"] is None:
         console.print("no run yet")
         return
-    end = found["finished"] or "not finished: still running, or cut off (the same command goes on)"
+    end = found["ended"] or "not finished: still running, or cut off (the same command goes on)"
     console.print(
         f"run {found['run']}: started {found['started']}, finished {end}",
         highlight=False,
