@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -114,21 +115,23 @@ def query(
         str, typer.Option("--format", help="table, csv, json or parquet (to standard output).")
     ] = "table",
 ) -> None:
-    """Query the store with SQL: videos, shots, detections, tracked, tracks, failures, runs, "index"."""
-    from reelbank.jobs.query import write_result
+    """Query the store with SQL: videos, shots, detections, tracks, tracked, "index", runs, ..."""
+    from reelbank.jobs.query import result_writer
     from reelbank.stores.store import open_store
 
-    write_result(open_store(store).sql(sql), output)
+    write = result_writer(output)
+    write(open_store(store).sql(sql))
 
 
 @app.command()
 def info(store: StoreOption, as_json: JsonOption = False) -> None:
     """What the store holds."""
+    from reelbank.jobs.query import wide_console
     from reelbank.jobs.show import show_info
     from reelbank.stores.store import open_store
 
     found = open_store(store).info()
-    _print_json(found) if as_json else show_info(found, Console())
+    _print_json(found) if as_json else show_info(found, wide_console())
 
 
 @app.command()
@@ -144,12 +147,13 @@ def status(store: StoreOption, as_json: JsonOption = False) -> None:
 @app.command()
 def verify(store: StoreOption, as_json: JsonOption = False) -> None:
     """Check every file of the live set: digest, row count, index, NaN; exit status 3 on a fault."""
-    from reelbank.jobs.show import show_problems
+    from reelbank.jobs.show import FAULT_STATUS, show_report
     from reelbank.stores.store import open_store
     from reelbank.stores.verify import verify as verify_store
 
     found = verify_store(open_store(store))
-    raise typer.Exit(show_problems(found, Console(), as_json=as_json))
+    _print_json(asdict(found)) if as_json else show_report(found, Console())
+    raise typer.Exit(0 if found.is_sound else FAULT_STATUS)
 
 
 @app.command()

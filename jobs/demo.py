@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from reelbank.jobs.extract import Extraction, ExtractRequest
-from reelbank.jobs.query import write_result
+from reelbank.jobs.query import show_table
 from reelbank.jobs.recipe import load_recipe
 from reelbank.jobs.reports.page import write_report
 
@@ -19,22 +19,27 @@ ORDER BY seconds DESC, video_id, track_id
 LIMIT 5""",
     ),
     (
-        "Which shots show the most people?",
-        """SELECT s.video_id, s.shot_id, round(s.start_seconds, 2) AS start_seconds,
-       count(DISTINCT t.track_id) AS people
-FROM shots s JOIN tracks t USING (video_id, shot_id)
+        "Who shares the screen?",
+        """SELECT a.video_id, a.shot_id, a.track_id AS one, b.track_id AS other,
+       count(*) AS key_times,
+       round(avg(abs(a.x1 + a.x2 - b.x1 - b.x2) / 2), 2) AS mean_distance
+FROM tracked a
+JOIN tracked b USING (video_id, time)
+WHERE a.track_id < b.track_id
 GROUP BY ALL
-ORDER BY people DESC, s.video_id, s.shot_id
+ORDER BY key_times DESC, mean_distance, 1, 3, 4
 LIMIT 5""",
     ),
     (
-        "How is each film cut?",
-        """SELECT video_id, count(*) AS shots,
-       round(avg(end_seconds - start_seconds), 2) AS mean_shot_seconds,
-       round(max(end_seconds - start_seconds), 2) AS longest_seconds
+        "Which shots show the most people?",
+        """SELECT video_id, shot_id, start_seconds, end_seconds - start_seconds AS seconds,
+       max(people) AS most_at_once, round(avg(people), 1) AS mean_people
 FROM shots
-GROUP BY video_id
-ORDER BY video_id""",
+JOIN (SELECT video_id, time, count(*) AS people FROM detections GROUP BY ALL) USING (video_id)
+WHERE time >= start_seconds AND time < end_seconds
+GROUP BY ALL
+ORDER BY mean_people DESC, seconds DESC, video_id, shot_id
+LIMIT 5""",
     ),
 )
 
@@ -46,6 +51,7 @@ def run_demo(folder: Path, *, video: str | None, engine: str, console: Console) 
     """
     began = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
+    recipe = "default" if video else "demo"
     if video is None:
         from reelbank.pipeline.theatre.film import demo_films
 
@@ -55,7 +61,7 @@ def run_demo(folder: Path, *, video: str | None, engine: str, console: Console) 
         console.print(f"films: {films} ({time.perf_counter() - began:.1f} s)", highlight=False)
     store = folder / "store"
     request = ExtractRequest(
-        inputs=(video,), store=str(store), settings=load_recipe("default"), engine=engine
+        inputs=(video,), store=str(store), settings=load_recipe(recipe), engine=engine
     )
     job = Extraction(request, console)
     try:
@@ -66,7 +72,7 @@ def run_demo(folder: Path, *, video: str | None, engine: str, console: Console) 
     for title, sql in QUERIES:
         console.print(f"\n[bold]{title}[/bold]")
         console.print(sql, style="dim", markup=False, highlight=False)
-        write_result(job.store.sql(sql), "table")
+        show_table(job.store.sql(sql), console)
     page = folder / "report.html"
     write_report(job.store, page, queries=list(QUERIES))
     console.print(

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from reelbank.jobs.recipe import recipe_names
 from reelbank.pipeline.backbones.config import BACKBONES
@@ -32,6 +32,14 @@ CODECS = (
     "h263",
     "msmpeg4v2",
 )
+
+
+LABELS = {
+    "memory_gb": "memory (GB)",
+    "disk_free_gb": "disk free (GB)",
+    "backbones": "networks",
+    "ray_address": "RAY_ADDRESS",
+}
 
 
 def examine() -> dict[str, Any]:
@@ -60,15 +68,22 @@ def examine() -> dict[str, Any]:
 
 def show_examination(found: Mapping[str, Any], console: Console) -> None:
     """Print it, with what is missing and how to get it."""
-    table = Table(show_header=False, box=None, pad_edge=False)
+    names = Column(no_wrap=True, style="bold")
+    table = Table(names, Column(), show_header=False, box=None, pad_edge=False)
     for name, value in found.items():
-        table.add_row(name, _words(value))
-    console.print(table, markup=False)
+        table.add_row(LABELS.get(name, name), _words(value))
+    console.print(table, markup=False, highlight=False)
     missing = [name for name, there in found["libraries"].items() if there is None]
     if missing:
-        console.print(f"missing: {', '.join(missing)}; run `make install`", highlight=False)
+        console.print(
+            f"missing: {', '.join(missing)}; run make install", highlight=False, soft_wrap=True
+        )
     if not found["detectors"]["detectron2"]:
-        console.print("detectron2 is not installed; its installation page tells how (optional)")
+        console.print(
+            "optional: detectron2 is not installed; its installation page tells how",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _words(value: Any) -> str:
@@ -77,6 +92,8 @@ def _words(value: Any) -> str:
             name if there is True else f"{name}: {'missing' if there in (None, False) else there}"
             for name, there in value.items()
         )
+    if value is None:
+        return "not set"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from reelbank.jobs.extract import Extraction, ExtractRequest
+from reelbank.jobs.query import WIDE
 from reelbank.jobs.recipe import resolved_yaml
 
 
@@ -39,7 +40,8 @@ def show_plan(request: ExtractRequest, console: Console, *, as_json: bool) -> No
     table = Table("video", "stage", "action", "reason", box=None, pad_edge=False)
     for one in found.decisions:
         table.add_row(repr(one.video_id), one.stage, one.action, one.reason)
-    console.print(table, markup=False, soft_wrap=True)
+    width = None if console.is_terminal else WIDE
+    console.print(table, markup=False, highlight=False, width=width, crop=False)
     for lost in job.intake.unreadable:
         console.print(
             f"cannot be extracted: {lost.source.video_id!r}: {lost.error}",
@@ -49,7 +51,9 @@ def show_plan(request: ExtractRequest, console: Console, *, as_json: bool) -> No
         )
     counts = Counter(one.action for one in found.decisions)
     console.print(
-        f"{counts['reuse']} stages reused, {counts['compute']} computed in {len(found.parts)} parts; settings:",
+        f"\n{counts['reuse']} stages reused, {counts['compute']} computed in "
+        f"{len(found.parts)} parts. Settings:\n",
         highlight=False,
+        soft_wrap=True,
     )
     console.print(resolved_yaml(request.settings), markup=False, highlight=False, soft_wrap=True)

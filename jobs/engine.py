@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from reelbank.jobs.worker import Task, Worker
+from reelbank.jobs.worker import RecipeError, Task, Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,8 @@ class Outcome:
     """One sentence where the task raised: a fault of the environment."""
     trace: str | None = None
     """Where in the code it was raised; kept with the run, not shown."""
+    is_hopeless: bool = False
+    """The recipe is at fault: every other part would fail likewise."""
     crashed: bool = False
     """The worker's process died over it."""
 
@@ -76,10 +78,16 @@ class InlineEngine:
         try:
             return Outcome(task, self._worker.do(task))
         except (OSError, MemoryError, RuntimeError, ValueError) as error:
-            return Outcome(task, error=sentence_of(error), trace=traceback.format_exc())
+            return outcome_of(task, error, trace=traceback.format_exc())
 
     def close(self) -> None:
         """Nothing to let go."""
+
+
+def outcome_of(task: Task, error: BaseException, *, trace: str) -> Outcome:
+    """What a task that raised came to."""
+    hopeless = isinstance(error, RecipeError)
+    return Outcome(task, error=sentence_of(error), trace=trace, is_hopeless=hopeless)
 
 
 def sentence_of(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """One extraction from inputs to summary: take in, plan, run the parts, finish the videos."""
 
+import os
 import platform
 import time
 import uuid
@@ -191,8 +192,21 @@ class Extraction:
             "engine": self.request.engine,
             "settings": asdict(self.settings),
             "libraries": _library_versions(),
-            "machine": {"platform": platform.platform(), "python": platform.python_version()},
-            "planned": dict(Counter(stage for part in found.parts for stage in part.stages)),
+            "machine": {
+                "platform": platform.platform(),
+                "python": platform.python_version(),
+                "host": platform.node(),
+                "pid": os.getpid(),
+            },
+            # Spans, because a part is split where one of its videos makes trouble.
+            "planned": dict(
+                Counter(
+                    stage
+                    for work in (*found.parts, *found.finishes)
+                    for stage in work.stages
+                    for _ in work.spans
+                )
+            ),
         }
 
     def _judge(self) -> None:
@@ -261,6 +275,8 @@ class _Loop:
         assert isinstance(task, Part | Finish)
         if outcome.trace is not None:
             self.summary.traces.append(outcome.trace)
+        if outcome.is_hopeless:
+            raise ValueError(outcome.error)
         if outcome.crashed:
             self._after_death(task, outcome)
         elif outcome.error is not None and isinstance(task, Part) and len(task.spans) > 1:

@@ -21,6 +21,7 @@ class StageProgress:
         self._began = time.monotonic()
         self._console = console
         self._last_plain = dict.fromkeys(totals, self._began)
+        self._told: dict[str, tuple[float, int]] = {}
         self._live: Progress | None = None
         self._lines: dict[str, TaskID] = {}
 
@@ -30,7 +31,8 @@ class StageProgress:
         if not self._console.is_terminal:
             yield
             for stage in self._totals:
-                self._plain(stage)
+                if self._told.get(stage) != self._state(stage):
+                    self._plain(stage)
             return
         columns = (
             TextColumn("{task.fields[stage]:<18}"),
@@ -65,9 +67,13 @@ class StageProgress:
 
     def _plain(self, stage: str) -> None:
         self._last_plain[stage] = time.monotonic()
+        self._told[stage] = self._state(stage)
         self._console.print(
             f"{stage}: {self._words(stage)}", markup=False, highlight=False, soft_wrap=True
         )
+
+    def _state(self, stage: str) -> tuple[float, int]:
+        return self._done[stage], self._failed[stage]
 
     def _words(self, stage: str) -> str:
         done, total = self._done[stage], self._totals[stage]

@@ -1,63 +1,167 @@
 """The result of a query in the format that was asked for."""
 
+import base64
+import datetime
+import decimal
 import json
+import math
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 SHOWN_LINES = 1000
-"""Lines of a table that a terminal is shown."""
+"""Lines that the format 'table' shows."""
+
+WIDE = 100_000
+"""Width of a table that no terminal limits."""
+
+NULL = "NULL"
 
 
-def write_result(result: pa.Table, output: str) -> None:
-    """Write to standard output as table, csv, json (one object a line) or parquet."""
+def result_writer(output: str) -> Callable[[pa.Table], None]:
+    """What writes a result to standard output as table, csv, json (one object a line) or parquet.
+
+    Raises ValueError for an unknown format, and for bytes that would go to a terminal.
+    """
     if output not in WRITERS:
         raise ValueError(f"--format {output}: unknown format; known: {', '.join(sorted(WRITERS))}")
-    WRITERS[output](result)
+    if output == "parquet" and sys.stdout.isatty():
+        raise ValueError("--format parquet writes bytes; send them to a file: ... > result.parquet")
+    return WRITERS[output]
+
+
+def show_table(result: pa.Table, console: Console) -> None:
+    """Print the first lines of a result; in a terminal wide cells are folded, never cut."""
+    if result.column_names == ["explain_key", "explain_value"]:
+        for text in result["explain_value"].to_pylist():
+            _plainly(console, text)
+        return
+    columns = [
+        Column(_one_line(name), justify="right" if _is_number(kind) else "left", overflow="fold")
+        for name, kind in zip(result.column_names, result.schema.types, strict=True)
+    ]
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for line in _lines(result.slice(0, SHOWN_LINES)):
+        table.add_row(*(_cell(value) for value in line))
+    console.print(table, markup=False, highlight=False)
+    if result.num_rows > SHOWN_LINES:
+        more = result.num_rows - SHOWN_LINES
+        _plainly(console, f"... {more} more lines; use --format csv for all of them")
+    if result.num_rows == 0:
+        _plainly(console, "(no lines)")
+
+
+def wide_console() -> Console:
+    """Standard output; where it is no terminal, as wide as its lines are long."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDE)
+
+
+def _plainly(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _lines(result: pa.Table) -> Iterator[tuple[Any, ...]]:
+    # Not to_pylist: two columns may have one name.
+    return zip(*(column.to_pylist() for column in result.columns), strict=True)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    )
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return NULL
+    if isinstance(value, float) and math.isfinite(value):
+        small = 0 < abs(value) < 1e-4
+        return f"{value:.3g}" if small else f"{value:.6f}".rstrip("0").rstrip(".")
+    if isinstance(value, list | dict | tuple | bytes):
+        return _one_line(json.dumps(_json_value(value), ensure_ascii=False))
+    return _one_line(str(value))
+
+
+def _one_line(text: str) -> str:
+    """The text with its line breaks and other control characters written out."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def _table(result: pa.Table) -> None:
-    table = Table(*result.column_names, box=None, pad_edge=False)
-    for line in result.slice(0, SHOWN_LINES).to_pylist():
-        table.add_row(*(_cell(value) for value in line.values()))
-    console = Console()
-    console.print(table, markup=False)
-    if result.num_rows > SHOWN_LINES:
-        console.print(
-            f"... {result.num_rows - SHOWN_LINES} more lines; use --format csv for all of them"
-        )
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    show_table(result, wide_console())
 
 
 def _csv(result: pa.Table) -> None:
-    plain = [
-        column.cast(pa.string())
-        if not pa.types.is_primitive(column.type)
-        and not pa.types.is_binary(column.type)
-        and not pa.types.is_nested(column.type)
-        else pa.array([None if value is None else str(value) for value in column.to_pylist()])
-        if pa.types.is_nested(column.type) or pa.types.is_binary(column.type)
-        else column
-        for column in result.columns
-    ]
-    pa.csv.write_csv(pa.table(plain, names=result.column_names), sys.stdout.buffer)
+    columns = [_csv_column(column) for column in result.columns]
+    pa.csv.write_csv(pa.table(columns, names=result.column_names), sys.stdout.buffer)
+
+
+def _csv_column(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    """Numbers and truths as they are, text as text, lists and structs as JSON, bytes as base64."""
+    kind = column.type
+    if _is_number(kind) or pa.types.is_boolean(kind) or pa.types.is_string(kind):
+        return column
+    values = (_json_value(value) for value in column.to_pylist())
+    return pa.array(
+        [
+            value if value is None or isinstance(value, str) else json.dumps(value)
+            for value in values
+        ],
+        pa.string(),
+    )
 
 
 def _json(result: pa.Table) -> None:
-    for line in result.to_pylist():
-        sys.stdout.write(json.dumps(line, default=str, ensure_ascii=False) + "\n")
+    names = _distinct(result.column_names)
+    for line in _lines(result):
+        plain = {name: _json_value(value) for name, value in zip(names, line, strict=True)}
+        sys.stdout.write(json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _distinct(names: list[str]) -> list[str]:
+    seen: Counter[str] = Counter()
+    distinct = []
+    for name in names:
+        distinct.append(f"{name}_{seen[name]}" if seen[name] else name)
+        seen[name] += 1
+    return distinct
+
+
+def _json_value(value: Any) -> Any:
+    """What JSON can hold: NaN and infinities are null, bytes base64, times ISO 8601."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, decimal.Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): _json_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
 def _parquet(result: pa.Table) -> None:
-    pa.parquet.write_table(result, sys.stdout.buffer)
+    columns = [
+        # Parquet has no intervals.
+        pa.array([None if value is None else str(value) for value in column.to_pylist()])
+        if pa.types.is_interval(column.type)
+        else column
+        for column in result.columns
+    ]
+    named = pa.table(columns, names=_distinct(result.column_names))
+    pa.parquet.write_table(named, sys.stdout.buffer)
 
 
 WRITERS: dict[str, Callable[[pa.Table], None]] = {

@@ -7,7 +7,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from reelbank.jobs.engine import Outcome, sentence_of
+from reelbank.jobs.engine import Outcome, outcome_of
 from reelbank.jobs.worker import Task, Worker
 from reelbank.pipeline.settings import ExtractSettings
 
@@ -63,7 +63,7 @@ class RayEngine:
             answer = ray.get(reference)
         except RayTaskError as error:
             self._idle.append(actor)
-            return Outcome(task, error=sentence_of(error.cause or error), trace=str(error))
+            return outcome_of(task, error.cause or error, trace=str(error))
         except RayActorError:
             self._idle.append(self._actor())
             return Outcome(task, error="the process that decoded it died", crashed=True)
@@ -87,6 +87,8 @@ def _start_ray() -> None:
     }
     if not os.environ.get("RAY_ADDRESS"):
         options |= {
+            # Without a word Ray would join whatever cluster was last started on this machine.
+            "address": "local",
             "include_dashboard": False,
             "object_store_memory": OBJECT_STORE_BYTES,
             "_system_config": {"prestart_worker_first_driver": False},

@@ -54,7 +54,7 @@ def settings_from(tree: Mapping[str, Any], where: str) -> ExtractSettings:
     """Typed settings from plain values."""
     try:
         # As JSON, because strict JSON rules admit lists where the settings have tuples.
-        return _adapter().validate_json(json.dumps(tree), strict=True)
+        return _adapter().validate_json(json.dumps(tree, default=str), strict=True)
     except TypeError as error:
         raise ValueError(f"{where}: {error}; use plain YAML values") from error
     except ValidationError as error:
@@ -86,11 +86,13 @@ def _tree(recipe: str, seen: tuple[str, ...]) -> dict[str, Any]:
         raise ValueError(
             f"{recipe}: no such recipe file; shipped recipes: {', '.join(recipe_names())}"
         )
-    text = Path(recipe).read_text("utf-8") if is_file else recipe_text(recipe)
-    try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"recipe {recipe}: not YAML: {' '.join(str(error).split())}") from error
+    if not is_file and Path(recipe).is_file():
+        raise ValueError(f"{recipe}: a recipe is a YAML file; its name must end in .yaml or .yml")
+    if not is_file and seen and recipe not in recipe_names():
+        raise ValueError(
+            f"recipe {seen[-1]}: base: unknown recipe {recipe!r}{_closest(recipe, recipe_names())}"
+        )
+    tree = _plain_yaml(_text(recipe) if is_file else recipe_text(recipe), f"recipe {recipe}")
     if tree is None:
         tree = {}
     if not isinstance(tree, dict):
@@ -105,14 +107,30 @@ def _tree(recipe: str, seen: tuple[str, ...]) -> dict[str, Any]:
     return _merged(_tree(base, (*seen, recipe)), tree)
 
 
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"recipe {path}: not UTF-8 text ({error.reason}); save it so") from error
+
+
+def _plain_yaml(text: str, where: str) -> Any:
+    """Values of YAML text; a tag that would make Python objects is refused."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{where}: not YAML: {' '.join(str(error).split())}") from error
+
+
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` on top of `base`; a mapping of another `kind` replaces the one below it."""
+    """`over` on top of `base`; a mapping that is empty or of another `kind` replaces one."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
         if (
             isinstance(below, Mapping)
             and isinstance(value, Mapping)
+            and value
             and value.get(_UNION_KEY, below.get(_UNION_KEY)) == below.get(_UNION_KEY)
         ):
             value = _merged(below, value)
@@ -126,7 +144,7 @@ def _set(tree: dict[str, Any], override: str) -> None:
     keys = path.strip().split(".")
     if not equals or not all(keys):
         raise ValueError(f"--set {override}: expected key=value, for example key_step_seconds=0.5")
-    value: Any = yaml.safe_load(text) if text.strip() else None
+    value = _plain_yaml(text, f"--set {override}")
     for key in reversed(keys):
         value = {key: value}
     merged = _merged(tree, value)

@@ -5,6 +5,7 @@ Tasks and answers are small records. Frames never leave the process.
 
 import hashlib
 import os
+import stat
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -38,6 +39,10 @@ class Unreadable:
     """SHA-256 of the bytes; None where not even these could be read: a fault of the environment."""
     num_bytes: int | None = None
     modified_ns: int | None = None
+
+
+class RecipeError(ValueError):
+    """What the recipe names (weights, a detector) cannot be had: no video could be extracted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,10 @@ class Worker:
             return Finished(written)
         from reelbank.pipeline.extract import extract_part
 
+        try:
+            self.models.load(task.stages)
+        except (ValueError, ImportError) as error:
+            raise RecipeError(str(error)) from error
         return extract_part(
             task,
             models=self.models,
@@ -97,8 +106,11 @@ class Worker:
 def look_at(source: Source) -> Probe | Unreadable:
     """Digest and probe one file; what goes wrong is an answer, not an exception."""
     try:
+        # Opening a pipe would wait for somebody to write into it.
+        if not stat.S_ISREG(os.stat(source.path).st_mode):
+            return Unreadable(source, "is no regular file; remove it from the INPUT", None)
         with open(source.path, "rb") as file:
-            stat = os.fstat(file.fileno())
+            status = os.fstat(file.fileno())
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         return Unreadable(source, f"cannot be read: {error.strerror or error}", None)
@@ -108,10 +120,10 @@ def look_at(source: Source) -> Probe | Unreadable:
             video_id=source.video_id,
             source=source.path,
             digest=digest,
-            num_bytes=stat.st_size,
-            modified_ns=stat.st_mtime_ns,
+            num_bytes=status.st_size,
+            modified_ns=status.st_mtime_ns,
         )
     except ContentError as error:
-        return Unreadable(source, str(error), digest, stat.st_size, stat.st_mtime_ns)
+        return Unreadable(source, str(error), digest, status.st_size, status.st_mtime_ns)
     except OSError as error:
         return Unreadable(source, f"cannot be read: {error.strerror or error}", None)

@@ -1,5 +1,6 @@
 """The networks of a recipe, each built on first use and kept for every part."""
 
+from collections.abc import Iterable
 from functools import cache
 
 import cv2
@@ -9,6 +10,7 @@ from reelbank.pipeline.backbones.models import LoadedBackbone, build_backbone
 from reelbank.pipeline.detect.build import build_detector
 from reelbank.pipeline.detect.protocol import Detector
 from reelbank.pipeline.settings import ExtractSettings
+from reelbank.stores.live import BANK_PREFIX
 
 
 class Models:
@@ -22,6 +24,18 @@ class Models:
         torch.backends.cudnn.benchmark = False
         self.detector = cache(self._detector)
         self.backbone = cache(self._backbone)
+
+    def load(self, stages: Iterable[str]) -> None:
+        """Build now the networks that these stages need.
+
+        Raises ValueError or ImportError where one cannot be had, whatever the video.
+        """
+        for stage in stages:
+            bank = self.settings.banks.get(stage.removeprefix(BANK_PREFIX))
+            if stage == "detections" or (bank is not None and bank.kind == "object"):
+                self.detector()
+            elif bank is not None:
+                self.backbone(bank.backbone)
 
     def _detector(self) -> Detector:
         config = self.settings.detector

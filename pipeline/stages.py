@@ -6,6 +6,7 @@ settings, weights, decoder and the bases of the stages that it reads. A unit's k
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from reelbank.pipeline.backbones.digests import check_sha256
@@ -99,6 +100,11 @@ def backbone_digest(backbone: BackboneSettings) -> str | None:
     """
     if backbone.weights is None:
         return None
+    if not Path(backbone.weights).is_file():
+        raise ValueError(
+            f"backbone {backbone.name}: weights file {backbone.weights} is not there; correct the "
+            "path, or use null for untrained weights"
+        )
     return check_sha256(backbone.weights, backbone.sha256)
 
 

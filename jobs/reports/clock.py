@@ -32,8 +32,6 @@ def duration_text(seconds: float | None) -> str:
 
 def ticks(seconds: float, *, at_most: int) -> tuple[list[float], float]:
     """Round times from 0 to `seconds`, no more than `at_most` + 1, and the step between them."""
-    multiples = (STEPS[-1] * factor for factor in range(1, 10**6))
-    step = next(
-        step for step in (*STEPS, *multiples) if seconds / step <= at_most or step > 3600 * 10**5
-    )
+    longest = STEPS[-1] * math.ceil(seconds / at_most / STEPS[-1])
+    step = next((step for step in STEPS if seconds / step <= at_most), longest)
     return [number * step for number in range(int(seconds / step + 1e-9) + 1)], float(step)

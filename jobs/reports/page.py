@@ -1,7 +1,7 @@
 """The page: what a store holds, for a person who opens it for the first time.
 
 One file that loads nothing: pictures are inside it, and its own policy forbids the browser to
-fetch. However much the store holds, the page stays below about 25 MB: pictures are spread over
+fetch. However much the store holds, the page stays below about 30 MB: pictures are spread over
 at most `MAX_VIDEOS` videos, and everything drawn or listed has a bound of its own.
 """
 
@@ -242,7 +242,8 @@ def _video_facts(contents: Contents) -> list[tuple[str, str]]:
         turned = f", turned {video['rotation']}°" if video["rotation"] else ""
         facts.append(("size", f"{video['width']}{TIMES}{video['height']}{turned}"))
     if video["codec"]:
-        facts.append(("codec", f"{video['codec']}, {video['pixel_format']}"))
+        names = (video["codec"], video["pixel_format"])
+        facts.append(("codec", ", ".join(name for name in names if name)))
     if video["rate"]:
         clock = " (counted)" if video["clock"] == "counted" else ""
         facts.append(("rate", f"{video['rate']:.4g} frames/s{clock}"))

@@ -44,12 +44,12 @@ class Similarity:
 
 def cosine_matrix(rows: NDArray[np.floating], *, at_most: int) -> NDArray[np.float32]:
     """Cosines (m, m) between rows (n, dim), of which neighbours are averaged if n > `at_most`."""
-    units = _unit(np.asarray(rows, np.float32))
+    units = _unit(rows.astype(np.float32))
     if len(units) > at_most:
         edges = np.linspace(0, len(units), at_most + 1).round().astype(np.int64)
         sizes = np.diff(edges)[:, None].astype(np.float32)
-        means: NDArray[np.float32] = np.add.reduceat(units, edges[:-1], axis=0) / sizes
-        units = _unit(means)
+        sums = np.add.reduceat(units, edges[:-1], axis=0)
+        units = _unit((sums / sizes).astype(np.float32))
     cosines: NDArray[np.float32] = np.clip(units @ units.T, -1, 1)
     return cosines
 

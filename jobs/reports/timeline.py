@@ -20,13 +20,13 @@ BARS_HEIGHT = 40
 LANE_HEIGHT = 13
 GAP = 10
 
-MAX_LANES = 40
+MAX_LANES = 50
 """So many tracks get a lane each; more share lanes, without touching each other."""
 MAX_SHARED_LANES = 60
-MAX_TRACKS = 1200
+MAX_TRACKS = 500
 """Most tracks drawn, the longest."""
-MAX_SHOTS = 1500
-"""Most shots drawn one by one; more would be finer than a pixel."""
+MAX_SHOTS = 600
+"""Most shots drawn one by one; more would be finer than can be seen."""
 MAX_TICKS = 4000
 """Most detections drawn as ticks on their tracks."""
 MAX_BARS = 400

@@ -130,4 +130,4 @@ def noise_clips(num_clips: int, num_frames: int, side: int) -> Tensor:
         cells = (max(1, num_frames // scale), side // scale, side // scale)
         coarse = torch.randn(num_clips, 3, *cells) + torch.randn(num_clips, 1, *cells)
         clips += F.interpolate(coarse, size=clips.shape[2:], mode="nearest")
-    return clips / (2 * len(scales)) ** 0.5
+    return clips.mul_((2 * len(scales)) ** -0.5)

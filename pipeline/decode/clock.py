@@ -5,10 +5,13 @@ the stream has no stamps that rise (raw streams, AVI with B-frames), so time = n
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from reelbank.stores.records import VideoInfo
 
@@ -84,6 +87,15 @@ def count_unrisen(stamps: Iterable[int]) -> int:
         highest, failed = _pass(heapq.heappop(held), highest)
         unrisen += failed
     return unrisen
+
+
+def has_wild_stamp(stamps: Sequence[int]) -> bool:
+    """Say whether some stamp lies after all those of the next packets, as damage makes it."""
+    array = np.asarray(stamps, dtype=np.int64)
+    if len(array) <= REORDER_DEPTH:
+        return False
+    following = sliding_window_view(array[1:], REORDER_DEPTH).max(axis=1)
+    return bool(np.any(array[: len(following)] > following))
 
 
 def _pass(stamp: int, highest: int | None) -> tuple[int, bool]:

@@ -27,21 +27,9 @@ Read: TypeAlias = "Packet[Any] | FFmpegError"
 MAX_READ_ERRORS = 100
 """Read errors in a row after which the rest of a container is given up."""
 
-ENVIRONMENT_ERRORS = frozenset(
-    {
-        errno.EACCES,
-        errno.EIO,
-        errno.EMFILE,
-        errno.ENFILE,
-        errno.ENOENT,
-        errno.ENODEV,
-        errno.ENXIO,
-        errno.EPERM,
-        errno.ESTALE,
-        errno.ETIMEDOUT,
-    }
-)
-"""Operating system errors that say something of the machine and nothing of the video."""
+SINGLE_THREAD_CODECS = frozenset({"hevc"})
+"""FFmpeg's HEVC decoder conceals damage without a word, and with frame threads each run conceals it
+in another way; on one thread the pixels are the same every time."""
 
 NOT_VIDEO_FORMATS = frozenset(
     {"adf", "bin", "concat", "dash", "hls", "idf", "image2", "sdp", "tty", "xbin"}
@@ -63,7 +51,9 @@ def open_container(path: str) -> InputContainer:
             raise ContentError(f"{path}: the file is empty (0 bytes); give a video or remove it")
     try:
         # An absolute path, since FFmpeg takes a colon in a relative one for a protocol.
-        container = av.open(os.path.abspath(path), options={"protocol_whitelist": "file"})
+        container = av.open(
+            os.path.abspath(path), options={"protocol_whitelist": "file"}, metadata_errors="replace"
+        )
     except FFmpegError as error:
         raise_if_environment(error)
         raise ContentError(
@@ -104,6 +94,8 @@ def use_threads(stream: VideoStream, threads: int) -> None:
     Measured at 720p H.264 with two threads, FRAME is the fastest type; AUTO takes it where a codec
     has it and SLICE elsewhere.
     """
+    if stream.codec_context.codec.canonical_name in SINGLE_THREAD_CODECS:
+        threads = 1
     stream.thread_count = threads
     stream.thread_type = ThreadType.AUTO if threads > 1 else ThreadType.NONE
 
@@ -130,11 +122,17 @@ def read_packets(container: InputContainer, stream: VideoStream | None) -> Itera
 
 
 def raise_if_environment(error: FFmpegError) -> None:
-    """Raise OSError or MemoryError if PyAV's error tells of the machine rather than the video."""
+    """Raise OSError or MemoryError if PyAV's error tells of the machine rather than the video.
+
+    Demuxers say EIO and EPERM of damaged bytes too, so the file is asked: a disk that fails will
+    fail again when it is read through.
+    """
     if isinstance(error, MemoryError):
         raise MemoryError(reason(error)) from error
-    if error.errno in ENVIRONMENT_ERRORS:
-        raise OSError(error.errno, error.strerror or "", error.filename) from error
+    if isinstance(error, OSError) and error.filename:
+        with open(error.filename, "rb", buffering=0) as file:
+            while file.read(1 << 20):
+                pass
 
 
 def reason(error: FFmpegError) -> str:

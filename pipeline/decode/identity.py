@@ -15,5 +15,5 @@ def decoder_identity() -> dict[str, str]:
     identity = {name: ".".join(map(str, av.library_versions[name])) for name in LIBRARIES}
     identity["pyav"] = av.__version__
     identity["device"] = "cpu"
-    identity["threads"] = "any; damaged spans on one"
+    identity["threads"] = "any; one for hevc and damaged spans"
     return identity

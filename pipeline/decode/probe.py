@@ -20,6 +20,7 @@ from reelbank.pipeline.decode.clock import (
     Clock,
     count_unrisen,
     fraction_of,
+    has_wild_stamp,
 )
 from reelbank.pipeline.decode.container import (
     open_container,
@@ -176,6 +177,8 @@ def _has_stamps(container: InputContainer, stream: VideoStream, packets: _Packet
     """
     reordered = stream.codec_context.has_b_frames or len(packets.delays) > 1
     if not packets.stamps or (container.format.name == "avi" and reordered):
+        return False
+    if has_wild_stamp(packets.stamps):
         return False
     faults = packets.count - len(packets.stamps) + count_unrisen(packets.stamps)
     return faults <= MAX_UNRISEN_SHARE * packets.count

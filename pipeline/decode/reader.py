@@ -30,7 +30,7 @@ from reelbank.pipeline.decode.container import (
     use_threads,
     video_stream,
 )
-from reelbank.pipeline.decode.transforms import resize_to, turn
+from reelbank.pipeline.decode.transforms import resize_to, swap_channels, turn
 from reelbank.stores.records import VideoInfo
 
 SILENT_PACKETS = 3
@@ -77,15 +77,20 @@ class Frame:
 
         Where the size changes in mid-stream, the frames are resized to that of the first.
         """
-        if self._rgb is None:
-            self._rgb = self._converter.convert(self)
-        return self._rgb
+        with self._converter.lock:
+            if self._rgb is None:
+                assert self._picture is not None
+                self._rgb = self._converter.convert(self._picture)
+                self._picture = None  # Its buffer goes back to the decoder.
+            return self._rgb
 
 
 class RGBConverter:
     """Makes upright RGB of one size from decoded pictures, with one swscale context.
 
-    Equal, bit for bit and channels swapped, to `to_ndarray(format="bgr24")`, turned upright.
+    Shot scores must be PySceneDetect's own, so the pixels are those that its back end sees:
+    swscale's BGR, channels swapped, turned upright. (Asked for RGB, swscale rounds 10-bit pictures
+    in another way.) 10-bit and HDR are scaled to 8 bits, not tone-mapped.
     """
 
     def __init__(self, info: VideoInfo) -> None:
@@ -93,20 +98,14 @@ class RGBConverter:
         self._height = info.height
         self._rotation = info.rotation
         self._reformatter = VideoReformatter()
-        self._lock = threading.Lock()  # One context serves all frames, whoever asks for pixels.
+        self.lock = threading.Lock()
+        """One context serves all frames, whichever thread asks for pixels."""
 
-    def convert(self, frame: Frame) -> NDArray[np.uint8]:
-        """Convert a frame, and let go of its decoded picture."""
-        with self._lock:
-            if frame._rgb is not None:
-                return frame._rgb
-            if frame._picture is None:
-                raise RuntimeError("a frame without a picture has no pixels")
-            picture = self._reformatter.reformat(frame._picture, format="rgb24", threads=1)
-            frame._picture = None
-        pixels = np.asarray(picture.to_ndarray(), dtype=np.uint8)
-        upright = resize_to(turn(pixels, self._rotation), width=self._width, height=self._height)
-        return np.ascontiguousarray(upright)
+    def convert(self, picture: VideoFrame) -> NDArray[np.uint8]:
+        """Convert one picture; the caller holds the lock."""
+        bgr = self._reformatter.reformat(picture, format="bgr24", threads=1).to_ndarray()
+        rgb = turn(swap_channels(np.asarray(bgr, dtype=np.uint8)), self._rotation)
+        return np.ascontiguousarray(resize_to(rgb, width=self._width, height=self._height))
 
 
 class PyAVReader:

@@ -16,6 +16,11 @@ _TURNS = {
 }
 
 
+def swap_channels(bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Make RGB of BGR."""
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
 def turn(rgb: NDArray[np.uint8], degrees: int) -> NDArray[np.uint8]:
     """Turn a frame counter-clockwise by 0, 90, 180 or 270 degrees."""
     if degrees == 0:

@@ -125,7 +125,8 @@ def _walks(cast: np.ndarray, rng: np.random.Generator) -> tuple[Walk, ...]:
                 feet=0.74 + 0.36 * height,
                 centre=0.08 + spacing * (place + 0.5),
                 reach=spacing * float(rng.uniform(0.3, 0.5)),
-                speed=float(rng.uniform(0.05, 0.1)),
+                # A stroll: a second later, a person still overlaps the place where it stood.
+                speed=float(rng.uniform(0.015, 0.04)),
                 start=float(rng.random()),
             )
         )

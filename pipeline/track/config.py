@@ -13,6 +13,10 @@ class TrackConfig:
     """The same for two boxes no time apart; in between it falls with time (see `linker`)."""
     appearance_weight: float = 0.5
     """Share (0 to 1) of colour in the similarity by which pairs are chosen; the rest is overlap."""
+    min_colour: float = 0.75
+    """x"""
+    max_speed: float = 2.0
+    """x"""
     max_gap_seconds: float = 2.0
     """Longest time between two detections of one track; below the distance of the key times
     nothing links."""
@@ -28,6 +32,7 @@ class TrackConfig:
             "min_iou",
             "min_iou_close",
             "appearance_weight",
+            "min_colour",
             "min_score",
             "min_start_score",
         ):
@@ -38,6 +43,11 @@ class TrackConfig:
             raise ValueError(
                 f"min_iou_close={self.min_iou_close} is below min_iou={self.min_iou}; boxes closer "
                 "in time overlap more, so use at least the same value"
+            )
+        if not 0 < self.max_speed < float("inf"):
+            raise ValueError(
+                f"max_speed={self.max_speed} is out of range; use a positive number of box sides "
+                "per second, 2 for walkers"
             )
         if not 0 < self.max_gap_seconds < float("inf"):
             raise ValueError(

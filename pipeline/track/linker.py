@@ -9,7 +9,6 @@ tracks end at cuts; gaps and the overlap demanded are functions of seconds, so t
 serves 1 Hz and 30 Hz.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -18,7 +17,11 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from reelbank.pipeline.track.config import TrackConfig
-from reelbank.pipeline.track.similarity import pairwise_colour, pairwise_iou
+from reelbank.pipeline.track.similarity import (
+    pairwise_colour,
+    pairwise_distance,
+    pairwise_iou,
+)
 from reelbank.stores.records import Detections, Shot, Track
 
 _VELOCITY_SPAN = 3
@@ -128,39 +131,61 @@ def _match(
     """(path, rank) pairs whose similarities have the largest sum."""
     if not paths or len(seen) == 0:
         return []
+    last = np.array([path.boxes[-1] for path in paths])
+    expected = np.array([path.expected_box(time) for path in paths])
     boxes = seen.boxes.astype(np.float64)
+    elapsed = np.array([time - path.times[-1] for path in paths])[:, None]  # (paths, 1)
     # Motion read off a few boxes can be wrong, so the place where it was last counts as well.
-    overlap = np.maximum(
-        pairwise_iou(np.array([path.expected_box(time) for path in paths]), boxes),
-        pairwise_iou(np.array([path.boxes[-1] for path in paths]), boxes),
-    )
-    same_category = np.array(
-        [[path.category == name for name in seen.categories] for path in paths]
-    )
-    demanded = np.array([_demanded_overlap(time - path.times[-1], config) for path in paths])
-    allowed = same_category & (overlap >= demanded[:, None]) & (overlap > 0)
-    allowed &= seen.scores[None, :] >= config.min_score
-    similarity = np.where(allowed, _mix(overlap, paths, seen, config), 0.0)
-    rows, columns = linear_sum_assignment(similarity, maximize=True)
+    place = np.maximum(pairwise_iou(expected, boxes), pairwise_iou(last, boxes))
+    is_allowed = (place >= _demanded_overlap(elapsed, config)) & (place > 0)
+    similarity = place
+    colour = _colour(paths, seen)
+    if colour is not None:
+        nearness = _nearness(last, expected, boxes, elapsed, config)
+        nearness[colour < config.min_colour] = 0.0
+        is_allowed |= nearness > 0
+        weight = config.appearance_weight
+        similarity = (1 - weight) * np.maximum(place, nearness) + weight * colour
+    is_allowed &= np.array([[path.category == name for name in seen.categories] for path in paths])
+    is_allowed &= seen.scores >= config.min_score
+    rows, columns = linear_sum_assignment(np.where(is_allowed, similarity, 0.0), maximize=True)
     pairs = zip(rows.tolist(), columns.tolist(), strict=True)
-    return [(row, column) for row, column in pairs if allowed[row, column]]
+    return [(row, column) for row, column in pairs if is_allowed[row, column]]
 
 
-def _mix(
-    overlap: NDArray[np.float64], paths: list[_Path], seen: Detections, config: TrackConfig
-) -> NDArray[np.float64]:
-    """Overlap and colour, weighted; overlap alone where no colour is known."""
+def _colour(paths: list[_Path], seen: Detections) -> NDArray[np.float64] | None:
+    """Likeness of colours, (paths, detections); None where any is unknown."""
     colours = [path.colour for path in paths if path.colour is not None]
     if seen.appearance is None or len(colours) < len(paths):
-        return overlap
-    weight = config.appearance_weight
-    return (1 - weight) * overlap + weight * pairwise_colour(np.array(colours), seen.appearance)
+        return None
+    return pairwise_colour(np.array(colours), seen.appearance)
 
 
-def _demanded_overlap(seconds: float, config: TrackConfig) -> float:
-    """Least overlap of two boxes of one instance that lie this far apart in time."""
+def _demanded_overlap(elapsed: NDArray[np.float64], config: TrackConfig) -> NDArray[np.float64]:
+    """Least overlap of two boxes of one instance that lie this many seconds apart."""
     extra = config.min_iou_close - config.min_iou
-    return config.min_iou + extra * math.pow(0.5, seconds / _HALF_LIFE_SECONDS)
+    return config.min_iou + extra * 0.5 ** (elapsed / _HALF_LIFE_SECONDS)
+
+
+def _nearness(
+    last: NDArray[np.float64],
+    expected: NDArray[np.float64],
+    boxes: NDArray[np.float64],
+    elapsed: NDArray[np.float64],
+    config: TrackConfig,
+) -> NDArray[np.float64]:
+    """What stands for overlap between boxes that need not meet, in [0, 1]; 0: out of the question.
+
+    Overlap that they would have in one place, times the share of the reach (how far an instance
+    gets in the time elapsed) by which a box is nearer than that to where it is looked for. The
+    reach shrinks with time, so at high rates overlap says more.
+    """
+    reach = config.max_speed * elapsed
+    moved = pairwise_distance(last, boxes)
+    missed = np.minimum(moved, pairwise_distance(expected, boxes))
+    overlap_in_place = pairwise_iou(_at_origin(last), _at_origin(boxes))
+    is_possible = (moved < reach) & (overlap_in_place >= config.min_iou_close)
+    return np.where(is_possible, overlap_in_place * (1 - missed / reach), 0.0)
 
 
 def _is_recent(path: _Path, time: float, config: TrackConfig) -> bool:
@@ -178,3 +203,9 @@ def _shot_of_each(times: NDArray[np.float64], shots: Sequence[Shot]) -> NDArray[
 def _centre(box: NDArray[np.float64]) -> NDArray[np.float64]:
     centre: NDArray[np.float64] = (box[:2] + box[2:]) / 2
     return centre
+
+
+def _at_origin(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Boxes (n, 4) of the same sizes around one place."""
+    half = (boxes[:, 2:] - boxes[:, :2]) / 2
+    return np.hstack([-half, half])

@@ -17,6 +17,22 @@ def pairwise_iou(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDA
     return _ratio(overlap, union)
 
 
+def pairwise_distance(
+    first: NDArray[np.float64], second: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Distance of the centres of boxes, (n, 4) with (m, 4), in box sides.
+
+    Across it counts in widths and along in heights, each the mean of the two boxes', so that it
+    does not depend on the shape of the frame; infinite where both lack a side.
+    """
+    apart = np.abs(_centre(first)[:, None] - _centre(second)[None, :])  # (n, m, 2)
+    side = (_sides(first)[:, None] + _sides(second)[None, :]) / 2
+    in_sides = np.full_like(apart, np.inf)
+    np.divide(apart, side, out=in_sides, where=side > 0)
+    distance: NDArray[np.float64] = np.hypot(in_sides[..., 0], in_sides[..., 1])
+    return distance
+
+
 def pairwise_colour(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Intersection of histograms, (n, bins) with (m, bins), as a share of the fuller one.
 
@@ -36,6 +52,15 @@ def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.
     return ratio
 
 
+def _sides(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.clip(boxes[:, 2:] - boxes[:, :2], 0.0, None)
+
+
+def _centre(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    centre: NDArray[np.float64] = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return centre
+
+
 def _area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    sides: NDArray[np.float64] = np.clip(boxes[:, 2:] - boxes[:, :2], 0.0, None)
-    return sides[:, 0] * sides[:, 1]
+    area: NDArray[np.float64] = np.prod(_sides(boxes), axis=1)
+    return area

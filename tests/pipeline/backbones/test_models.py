@@ -237,7 +237,13 @@ def test_normalise_undoes_the_mean_and_deviation(tiny: Backbone) -> None:
     torch.testing.assert_close(back, frames.permute(0, 4, 1, 2, 3).float(), atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("name", TORCHVISION)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name.endswith(("3d_s", "3d_b")) else [])
+        for name in TORCHVISION
+    ],
+)
 def test_a_torchvision_model_gives_its_own_logits_from_its_map(name: str) -> None:
     from torchvision.models import get_model
 

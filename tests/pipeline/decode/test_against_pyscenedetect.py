@@ -5,7 +5,7 @@ import pytest
 from scenedetect.backends.pyav import VideoStreamAv
 
 from reelbank.pipeline.decode.reader import PyAVReader
-from tests.pipeline.decode.clips import clip_path, probe_clip
+from tests.pipeline.decode.clips import clip_path, probe_clip, probe_file
 from tests.videos import numbered_frames, write_video
 
 CLIPS = {
@@ -41,7 +41,5 @@ def test_rgb_equals_its_bgr_bit_for_bit(name, pixel_format):
 
 @pytest.mark.parametrize("pix_fmt", ["yuv422p", "yuv420p", "yuvj420p", "yuv422p10le", "nv12"])
 def test_rgb_equals_its_bgr_for_made_videos(tmp_path, pix_fmt):
-    from tests.pipeline.decode.clips import probe_file
-
     path = write_video(tmp_path / "a.mkv", numbered_frames(8, 162, 98), pix_fmt=pix_fmt)
     check(str(path), probe_file(path).info)

@@ -5,7 +5,13 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reelbank.pipeline.decode.clock import REORDER_DEPTH, Clock, count_unrisen, fraction_of
+from reelbank.pipeline.decode.clock import (
+    REORDER_DEPTH,
+    Clock,
+    count_unrisen,
+    fraction_of,
+    has_wild_stamp,
+)
 
 
 @given(
@@ -45,6 +51,7 @@ def test_stamps_shuffled_within_the_depth_of_a_codec_all_rise(stamps, random):
         part = stamps[first : first + block]
         random.shuffle(part)
         shuffled += part
+    assert not has_wild_stamp(shuffled)
     assert count_unrisen(shuffled) == 0
 
 
@@ -52,3 +59,10 @@ def test_each_stamp_that_does_not_rise_is_counted():
     assert count_unrisen([0, 1, 1, 2, 3]) == 1
     assert count_unrisen([*range(50), *range(50)]) == 50
     assert count_unrisen([]) == 0
+
+
+def test_a_stamp_far_ahead_of_its_neighbours_is_wild():
+    stamps = list(range(100))
+    assert not has_wild_stamp(stamps)
+    stamps[50] = 5000
+    assert has_wild_stamp(stamps)

@@ -5,13 +5,12 @@ from dataclasses import replace
 import pytest
 
 from reelbank.pipeline.decode.health import judge
-from tests.pipeline.decode.clips import DAMAGED, clip_path, decodable_clips, decode, probe_clip
-from tests.pipeline.decode.test_reader import decoded_clip
+from tests.pipeline.decode.clips import DAMAGED, decodable_clips, decode_clip, probe_clip
 
 
 def verdict(name: str) -> str:
     info = probe_clip(name).info
-    decoded = decoded_clip(name)
+    decoded = decode_clip(name)
     assert decoded.reader.end_seconds is not None
     return judge(
         info,
@@ -29,7 +28,7 @@ def test_damaged_clips_are_partial_and_all_others_are_ok():
 
 def test_a_file_cut_off_without_an_error_is_known_by_its_declared_length():
     info = probe_clip("derived/truncated_60pct.mkv").info
-    decoded = decode(clip_path("derived/truncated_60pct.mkv"), info, pixels=False)
+    decoded = decode_clip("derived/truncated_60pct.mkv")
     assert not decoded.reader.damaged
     status, sentence = judge(
         info, decoded=180, corrupt=0, lost_spans=0, covered_seconds=decoded.reader.end_seconds

@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from functools import cache
+import zlib
 from itertools import pairwise
 
 import av
@@ -11,14 +11,14 @@ import numpy as np
 import psutil
 import pytest
 
-from reelbank.pipeline.decode.reader import Damaged, LostSpan, PyAVReader
+from reelbank.pipeline.decode.reader import Damaged, PyAVReader
 from tests.pipeline.decode.clips import (
     DAMAGED,
     TRUNCATED_INDEX_PRESENT,
-    Decoded,
     clip_path,
     decodable_clips,
     decode,
+    decode_clip,
     probe_clip,
     probe_file,
 )
@@ -38,15 +38,9 @@ SEEKING_SAMPLE = [
 ]
 
 
-@cache
-def decoded_clip(name: str) -> Decoded:
-    """Times and tallies of a clip on one thread."""
-    return decode(clip_path(name), probe_clip(name).info, pixels=False)
-
-
 def test_every_clip_gives_the_frames_of_the_manifest_with_times_that_rise_from_zero():
     for name, clip in decodable_clips().items():
-        times = decoded_clip(name).times
+        times = decode_clip(name).times
         expected = 7 if name == TRUNCATED_INDEX_PRESENT else clip.frames
         assert len(times) == expected, name
         assert times[0] == 0
@@ -57,7 +51,7 @@ def test_times_equal_those_of_a_second_extractor():
     dumps = json.loads((shared_data() / "reference/timestamps/androidx_dumps.json").read_text())
     for name, tracks in dumps["clips"].items():
         stamps = np.array(tracks[0]["pts_us_sorted"]) / 1e6
-        np.testing.assert_allclose(decoded_clip(name).times, stamps - stamps[0], atol=2e-6)
+        np.testing.assert_allclose(decode_clip(name).times, stamps - stamps[0], atol=2e-6)
 
 
 @pytest.mark.parametrize("name", ["tc_nasa_13013", "tc_non_zero_start"])
@@ -65,19 +59,19 @@ def test_times_equal_the_list_of_a_second_decoder(name):
     folder = shared_data() / "reference/timestamps"
     frames = json.loads((folder / f"{name}.stream0.json").read_text())
     stamps = np.array([float(frame["pts_time"]) for frame in frames])
-    times = decoded_clip(f"{name}.mp4").times
+    times = decode_clip(f"{name}.mp4").times
     np.testing.assert_allclose(times, stamps - stamps[0], atol=2e-6)
 
 
 def test_a_variable_rate_keeps_its_stamps():
-    gaps = np.diff(decoded_clip("derived/vfr_bikes_drop3.mp4").times)
+    gaps = np.diff(decode_clip("derived/vfr_bikes_drop3.mp4").times)
     assert set(np.round(gaps, 6)) == {0.04, 0.08}
-    phone = np.diff(decoded_clip("ax_phone_vfr_hevc_rot.mp4").times)
+    phone = np.diff(decode_clip("ax_phone_vfr_hevc_rot.mp4").times)
     assert (phone.min(), phone.max()) == pytest.approx((0.03314, 0.04161), abs=1e-5)
 
 
 def test_frames_skipped_in_an_avi_leave_a_gap_and_shift_nothing():
-    times = decoded_clip("ax_sample_mpeg4.avi").times
+    times = decode_clip("ax_sample_mpeg4.avi").times
     assert times[1] == pytest.approx(3 * 1001 / 24000)
     assert times[-1] == pytest.approx(97 * 1001 / 24000)
 
@@ -107,7 +101,7 @@ def test_a_picture_stored_turned_is_shown_upright(tmp_path, rotation):
 
 
 def test_a_lost_packet_costs_its_own_frame_and_is_told():
-    decoded = decoded_clip("decord_corrupted.mp4")
+    decoded = decode_clip("decord_corrupted.mp4")
     assert len(decoded.times) == 49
     (lost,) = decoded.reader.lost
     assert (lost.start_seconds, lost.end_seconds) == pytest.approx((3.0, 3.1))
@@ -125,7 +119,7 @@ def test_damaged_payload_gives_the_same_pixels_on_ten_runs():
 
 
 @pytest.mark.parametrize(
-    "name", sorted(DAMAGED - {"oh_idr_lost.264", "derived/truncated_60pct.mkv"})
+    "name", ["decord_corrupted.mp4", "derived/bitflip_foreman.264", TRUNCATED_INDEX_PRESENT]
 )
 def test_several_threads_stop_at_damage_where_one_goes_on(name):
     info = probe_clip(name).info
@@ -136,21 +130,25 @@ def test_several_threads_stop_at_damage_where_one_goes_on(name):
         list(reader)
 
 
-def test_silence_of_the_decoder_is_a_lost_span(tmp_path):
-    whole = write_video(tmp_path / "a.ts", numbered_frames(100), gop=50, bframes=0)
-    info = probe_file(whole).info
-    broken = tmp_path / "broken.mkv"
-    with av.open(str(whole)) as source, av.open(str(broken), "w") as target:
+def test_pictures_that_a_decoder_drops_without_a_word_are_a_lost_span(tmp_path):
+    path = write_video(tmp_path / "a.mkv", numbered_frames(60), codec="libx265", gop=60, bframes=0)
+    silent = tmp_path / "silent.mkv"
+    with av.open(str(path)) as source, av.open(str(silent), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.size and not 1.99 < float(packet.pts * packet.time_base) - 1.4 < 2.01:
-                packet.stream = stream
-                target.mux(packet)
-    decoded = decode(broken, info_of_broken := probe_file(broken).info, pixels=False)
-    lost_frames = 100 - len(decoded.times)
-    assert lost_frames >= 1
-    assert info_of_broken.num_packets == 99
-    assert info.num_packets == 100
+        for number, packet in enumerate(source.demux(video=0)):
+            if not packet.size:
+                continue
+            content = bytearray(bytes(packet))
+            if 20 <= number < 30:
+                content[4] = 63 << 1  # A NAL unit of a type that decoders must pass over.
+            copy = av.Packet(bytes(content))
+            copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+            copy.is_keyframe, copy.stream = packet.is_keyframe, stream
+            target.mux(copy)
+    decoded = decode(silent, probe_file(silent).info, pixels=False)
+    (lost,) = decoded.reader.lost
+    assert (lost.start_seconds, lost.end_seconds) == pytest.approx((0.8, 1.2))
+    assert "10 packets gave no picture" in lost.error
 
 
 def check_seeking(path: str, *, threads: int) -> None:
@@ -214,7 +212,7 @@ def test_a_key_frame_that_is_none_falls_back_to_decoding_from_the_start(tmp_path
 @pytest.mark.parametrize(
     "name",
     [
-        "psd_testvideo.mp4",
+        "skv_bikes.mp4",
         "tc_h265_video.mp4",
         "ax_bear_vp9.webm",
         "ax_sample_av1.mp4",
@@ -293,9 +291,7 @@ def test_threads_may_ask_for_pixels_at_the_same_time():
         worker.start()
     for worker in workers:
         worker.join()
-    import hashlib
-
-    assert [hashlib.md5(f.rgb, usedforsecurity=False).hexdigest() for f in frames] == expected
+    assert [zlib.crc32(f.rgb) for f in frames] == expected
 
 
 def test_stopping_early_and_damage_inside_a_with_block_leave_nothing_open():
@@ -330,7 +326,3 @@ def test_impossible_orders_are_refused():
         PyAVReader(clip_path("oh_foreman_cif.264"), info, start_pts=10, threads=1)
     with pytest.raises(ValueError, match="threads=0"):
         PyAVReader(clip_path("oh_foreman_cif.264"), info, threads=0)
-
-
-def test_a_lost_span_is_plain_data():
-    assert LostSpan(1.0, 2.0, "why") == LostSpan(1.0, 2.0, "why")

@@ -1,6 +1,7 @@
 """Times that are looked at, and the frame on screen at each."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ class Shown:
     bounds=st.lists(st.floats(0, 50), min_size=2, max_size=8).map(sorted),
 )
 def test_key_times_of_neighbouring_spans_tile_the_key_times_of_the_whole(step, bounds):
-    parts = [key_times(a, b, step) for a, b in zip(bounds, bounds[1:], strict=False)]
+    parts = [key_times(a, b, step) for a, b in pairwise(bounds)]
     whole = key_times(bounds[0], bounds[-1], step)
     assert np.array_equal(np.concatenate(parts), whole)
     numbers = np.rint(whole / step)

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reelbank.pipeline.theatre.config import FilmConfig
@@ -17,6 +17,7 @@ films = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(films)
 def test_shots_follow_one_another_without_gap_and_last_three_to_twelve_seconds(config):
     scenes = write_script(config).scenes
@@ -30,6 +31,7 @@ def test_shots_follow_one_another_without_gap_and_last_three_to_twelve_seconds(c
         assert max(seconds) <= 12
 
 
+@settings(deadline=None)
 @given(films)
 def test_every_cut_changes_the_camera_and_every_shot_shows_two_to_five_different_people(config):
     scenes = write_script(config).scenes
@@ -41,6 +43,7 @@ def test_every_cut_changes_the_camera_and_every_shot_shows_two_to_five_different
         assert len(set(people)) == len(people)
 
 
+@settings(deadline=None)
 @given(films, st.floats(0, 12))
 def test_people_stay_in_view_and_never_jump(config, seconds):
     for scene in write_script(config).scenes:
@@ -51,6 +54,7 @@ def test_people_stay_in_view_and_never_jump(config, seconds):
             assert abs(later - place) <= walk.speed * 0.04 + 1e-9
 
 
+@settings(deadline=None)
 @given(films)
 def test_the_seed_alone_decides_the_script(config):
     assert write_script(config) == write_script(config)
