@@ -45,13 +45,14 @@ LIMIT 5""",
 
 
 def run_demo(folder: Path, *, video: str | None, engine: str, console: Console) -> int:
-    """Extract `video`, or generated films, into FOLDER/store and write FOLDER/report.html.
+    """Extract `video`, or generated films, into a store in FOLDER and write FOLDER/report.html.
 
     Running it again reuses what is there. The exit status is that of the extraction.
     """
     began = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
-    recipe = "default" if video else "demo"
+    # A store of its own, so that the page about one's own film shows that film alone.
+    recipe, store = ("default", folder / "own_store") if video else ("demo", folder / "store")
     if video is None:
         from reelbank.pipeline.theatre.film import demo_films
 
@@ -59,7 +60,6 @@ def run_demo(folder: Path, *, video: str | None, engine: str, console: Console) 
         demo_films(films)
         video = str(films)
         console.print(f"films: {films} ({time.perf_counter() - began:.1f} s)", highlight=False)
-    store = folder / "store"
     request = ExtractRequest(
         inputs=(video,), store=str(store), settings=load_recipe(recipe), engine=engine
     )
