@@ -40,8 +40,8 @@ def show_plan(request: ExtractRequest, console: Console, *, as_json: bool) -> No
     table = Table("video", "stage", "action", "reason", box=None, pad_edge=False)
     for one in found.decisions:
         table.add_row(repr(one.video_id), one.stage, one.action, one.reason)
-    width = None if console.is_terminal else WIDE
-    console.print(table, markup=False, highlight=False, width=width, crop=False)
+    wide = console if console.is_terminal else Console(file=console.file, width=WIDE)
+    wide.print(table, markup=False, highlight=False)
     for lost in job.intake.unreadable:
         console.print(
             f"cannot be extracted: {lost.source.video_id!r}: {lost.error}",

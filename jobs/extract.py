@@ -22,7 +22,7 @@ from reelbank.jobs.progress import StageProgress
 from reelbank.jobs.sources import Source, find_sources
 from reelbank.jobs.summary import Summary
 from reelbank.jobs.worker import Unreadable, Worker
-from reelbank.pipeline.decided import commit_decided, unreadable
+from reelbank.pipeline.decided import commit_decided, given_up, unreadable
 from reelbank.pipeline.plan import Finish, Part, Plan, plan, seek_point
 from reelbank.pipeline.settings import ExtractSettings
 from reelbank.pipeline.stages import stage_base, stage_specs, unit_key
@@ -325,16 +325,7 @@ class _Loop:
                 self._commit_death(task, outcome.error)
 
     def _commit_death(self, part: Part, error: str) -> None:
-        info = part.spans[0].info
-        row = unreadable(
-            info.video_id,
-            source=info.source,
-            digest=info.digest,
-            num_bytes=info.num_bytes,
-            modified_ns=info.modified_ns,
-            error=error,
-            final=False,
-        )
+        row = given_up(part.spans[0].info, error)
         job = self.job
         commit_decided("video", [row], store=job.store, specs=job.specs, run=job.run)
 

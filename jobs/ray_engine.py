@@ -17,8 +17,6 @@ OBJECT_STORE_BYTES = 80 * 2**20
 WORKER_ENVIRONMENT = {
     # Ray's telemetry has crashed workers while they load models.
     "OTEL_SDK_DISABLED": "true",
-    # Arithmetic threads are set by the recipe, not by the number of CPUs that Ray sets aside.
-    "RAY_DISABLE_DOCKER_CPU_WARNING": "1",
 }
 
 

@@ -71,6 +71,8 @@ class Worker:
     @cached_property
     def models(self) -> "Models":
         """Networks; torch is imported when the first part arrives."""
+        # Threads of arithmetic that wait in a busy loop would take the cores from the decoder.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from reelbank.pipeline.models import Models
 
         return Models(self.settings)

@@ -156,10 +156,7 @@ class ClipFeatures:
         if padding:
             frames = np.concatenate([frames, np.zeros((padding, *frames.shape[1:]), np.uint8)])
         clips = normalise(torch.from_numpy(frames).to(self._device), self._backbone.module)
-        on_gpu = self._device.type == "cuda"
-        clips = clips.contiguous(
-            memory_format=torch.channels_last_3d if on_gpu else torch.contiguous_format
-        )
+        clips = clips.contiguous(memory_format=torch.channels_last_3d)
         precision = getattr(torch, self.settings.precision)
         with torch.autocast(self._device.type, dtype=precision, enabled=precision != torch.float32):
             maps: tuple[torch.Tensor, ...] = self._backbone.module(clips)

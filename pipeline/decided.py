@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from reelbank.pipeline.stages import StageSpec, stage_base, unit_key
 from reelbank.stores.commits import Unit
-from reelbank.stores.records import Failure
+from reelbank.stores.records import Failure, VideoInfo
 from reelbank.stores.schemas import SCHEMAS
 from reelbank.stores.store import Store
 
@@ -73,6 +73,20 @@ def _unit(stage: str, one: Decided, specs: Mapping[str, StageSpec]) -> Unit:
     )
 
 
+def video_line(video: VideoInfo) -> dict[str, Any]:
+    """The columns of `videos` that a probe fills."""
+    line = asdict(video)
+    for name in ("nominal_rate", "time_base"):
+        line[name] = str(line[name])
+    return line
+
+
+def given_up(video: VideoInfo, error: str) -> Decided:
+    """A video that could be probed, but whose decoding failed; a later run will try again."""
+    line = dict.fromkeys(SCHEMAS["videos"].names) | video_line(video)
+    return _failed(line, stage="decode", error=error, final=False)
+
+
 def unreadable(
     video_id: str,
     *,
@@ -81,17 +95,20 @@ def unreadable(
     num_bytes: int | None,
     modified_ns: int | None,
     error: str,
-    final: bool = True,
 ) -> Decided:
-    """A video of which nothing can be had: a failed line in `videos` and its failure."""
+    """A video of which nothing can be had, now or later."""
     line = dict.fromkeys(SCHEMAS["videos"].names) | {
         "video_id": video_id,
         "source": source,
         "digest": digest,
         "num_bytes": num_bytes,
         "modified_ns": modified_ns,
-        "status": "failed",
-        "error": error,
     }
-    failure = Failure(video_id, "probe" if final else "decode", 0.0, None, error)
-    return Decided(video_id, digest, {"videos": [line], "failures": [asdict(failure)]}, final)
+    return _failed(line, stage="probe", error=error, final=True)
+
+
+def _failed(line: dict[str, Any], *, stage: str, error: str, final: bool) -> Decided:
+    """The line of `videos` marked failed, and its failure."""
+    failure = Failure(line["video_id"], stage, 0.0, None, error)
+    lines = {"videos": [line | {"status": "failed", "error": error}], "failures": [asdict(failure)]}
+    return Decided(line["video_id"], line["digest"], lines, final)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reelbank.pipeline.decided import Decided, Lines, commit_decided
+from reelbank.pipeline.decided import Decided, Lines, commit_decided, video_line
 from reelbank.pipeline.decode.health import judge
 from reelbank.pipeline.plan import Finish
 from reelbank.pipeline.settings import ExtractSettings
@@ -80,14 +80,6 @@ def _video(video: VideoInfo, store: Store, settings: ExtractSettings) -> Lines:
         ],
         "failures": [asdict(one) for one in failures],
     }
-
-
-def video_line(video: VideoInfo) -> dict[str, Any]:
-    """The columns of `videos` that a probe fills."""
-    line = asdict(video)
-    for name in ("nominal_rate", "time_base"):
-        line[name] = str(line[name])
-    return line
 
 
 def decode_reports(video_id: str, store: Store) -> list[dict[str, Any]]:

@@ -111,7 +111,7 @@ class BankSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resources:
-    """Where the work runs; none of this changes what is computed."""
+    """Where the work runs; of what is computed this moves the last bits of rows at most."""
 
     device: str = "cpu"
     """'cpu', 'cuda' or 'cuda:N'."""

@@ -83,7 +83,8 @@ def _bank_spec(name: str, settings: ExtractSettings, decoder: Mapping[str, str])
     }
     if bank.kind != "object":
         backbone = settings.backbones[bank.backbone].resolved()
-        # The batch size is no ingredient: batches have a fixed shape, and padding is not kept.
+        # Like the device, the batch size moves the last bits of a row (by 1e-5), so it is no
+        # ingredient; one recipe keeps one fixed batch shape, so that its rows repeat exactly.
         ingredients["backbone"] = {
             key: value
             for key, value in _without_paths(asdict(backbone)).items()

@@ -117,6 +117,8 @@ def read_packets(container: InputContainer, stream: VideoStream | None) -> Itera
             raise_if_environment(error)
             errors_in_row += 1
             yield error
+        except IndexError:
+            return  # At the very end, PyAV trips over streams that appeared while it was reading.
         else:
             return
 

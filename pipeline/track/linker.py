@@ -3,10 +3,13 @@
 Source: Gu et al., AVA, CVPR 2018, section 4 (similarity of boxes at neighbouring key times,
 optimal assignment), with the motion of Cao et al., OC-SORT, CVPR 2023: velocity is read off
 observed boxes, not filtered. At each key time the tracks that may go on are matched one to one
-with the detections so that the sum of similarities is largest.
-Departures: similarity mixes box overlap with a colour histogram in place of a learned embedding;
-tracks end at cuts; gaps and the overlap demanded are functions of seconds, so that one setting
-serves 1 Hz and 30 Hz.
+with the detections so that the sum of squared similarities is largest.
+Departures: similarity mixes place with a colour histogram in place of a learned embedding; tracks
+end at cuts; gaps, the overlap demanded and the distance walked are functions of seconds, so that
+one setting serves 1 Hz and 30 Hz.
+
+Place is box overlap. At 1 Hz a walker leaves its old box behind, so boxes that look alike may also
+link by nearness, without overlap; where no colours are known, only overlap counts.
 """
 
 from collections.abc import Sequence
@@ -128,7 +131,7 @@ def _extend(
 def _match(
     paths: list[_Path], time: float, seen: Detections, config: TrackConfig
 ) -> list[tuple[int, int]]:
-    """(path, rank) pairs whose similarities have the largest sum."""
+    """(path, rank) pairs whose squared similarities have the largest sum."""
     if not paths or len(seen) == 0:
         return []
     last = np.array([path.boxes[-1] for path in paths])
@@ -148,7 +151,10 @@ def _match(
         similarity = (1 - weight) * np.maximum(place, nearness) + weight * colour
     is_allowed &= np.array([[path.category == name for name in seen.categories] for path in paths])
     is_allowed &= seen.scores >= config.min_score
-    rows, columns = linear_sum_assignment(np.where(is_allowed, similarity, 0.0), maximize=True)
+    # Squared, so that two doubtful links do not outweigh a sure one: in a row of people dressed
+    # alike, all would move up by one place when one leaves.
+    worth = np.where(is_allowed, similarity**2, 0.0)
+    rows, columns = linear_sum_assignment(worth, maximize=True)
     pairs = zip(rows.tolist(), columns.tolist(), strict=True)
     return [(row, column) for row, column in pairs if is_allowed[row, column]]
 
@@ -174,11 +180,11 @@ def _nearness(
     elapsed: NDArray[np.float64],
     config: TrackConfig,
 ) -> NDArray[np.float64]:
-    """What stands for overlap between boxes that need not meet, in [0, 1]; 0: out of the question.
+    """What stands for the overlap of boxes that need not meet, in [0, 1]; 0: out of the question.
 
-    Overlap that they would have in one place, times the share of the reach (how far an instance
-    gets in the time elapsed) by which a box is nearer than that to where it is looked for. The
-    reach shrinks with time, so at high rates overlap says more.
+    The reach is how far an instance gets in the time elapsed. Nearness is the overlap that the
+    boxes would have in one place, times the share of the reach that is left from the likelier of
+    the last and the expected place. At high rates the reach is short, and overlap says more.
     """
     reach = config.max_speed * elapsed
     moved = pairwise_distance(last, boxes)

@@ -39,6 +39,46 @@ def link_seconds(detections, shots=ONE_SHOT, config=CONFIG, step=1.0) -> list[Tr
     return link(np.arange(len(detections)) * step, detections, shots, config)
 
 
+def _reordered(one: Detections, order: np.ndarray) -> Detections:
+    return replace(
+        one,
+        boxes=one.boxes[order],
+        categories=tuple(one.categories[index] for index in order),
+        appearance=None if one.appearance is None else one.appearance[order],
+    )
+
+
+@st.composite
+def films(draw, with_colour: bool = True):
+    """Key times at 1 to 25 Hz with random detections, shots and settings."""
+    count = draw(st.integers(1, 10))
+    step = draw(st.sampled_from([0.04, 0.5, 1.0]))
+    random = np.random.default_rng(draw(st.integers(0, 10_000)))
+    has_colour = with_colour and draw(st.booleans())
+    detections = []
+    for _ in range(count):
+        n = int(random.integers(0, 5))
+        corner = random.uniform(0.2, 0.5, (n, 2))
+        boxes = np.hstack([corner, corner + random.uniform(0.1, 0.4, (n, 2))])
+        detections.append(
+            seen(
+                *boxes,
+                scores=-np.sort(-random.uniform(0, 1, n)),
+                categories=tuple(random.choice(["person", "dog"], n).tolist()),
+                colours=random.integers(0, 255, (n, 48)) if has_colour else None,
+            )
+        )
+    inner = sorted(draw(st.sets(st.integers(1, 9), max_size=3)))
+    edges = [0.0, *(edge * step for edge in inner), 10 * step]
+    shots = [Shot(a, b, 0, 1) for a, b in pairwise(edges)]
+    config = TrackConfig(
+        min_iou=draw(st.sampled_from([0.0, 0.2, 0.5])),
+        max_gap_seconds=draw(st.sampled_from([0.5, 1.0, 3.0])),
+        min_score=draw(st.sampled_from([0.0, 0.4])),
+    )
+    return np.arange(count) * step, detections, shots, config
+
+
 def test_no_key_times_and_no_detections_give_no_tracks():
     assert link_seconds([], shots=[]) == []
     assert link_seconds([seen(), seen()]) == []
@@ -110,6 +150,81 @@ def test_colour_resolves_a_crossing_that_overlap_gets_wrong():
     assert members(without) == members(by_overlap)
 
 
+def walk(*places: float, colour=RED, width: float = 0.1) -> list[Detections]:
+    """One person at a place after another."""
+    return [seen(box(x, width=width), colours=[colour]) for x in places]
+
+
+def test_a_walker_who_leaves_its_old_box_behind_is_known_by_its_colours():
+    # 1.5 widths a second, and back again: no two boxes meet, and motion is wrong at the turn.
+    places = [0.1, 0.25, 0.40, 0.55, 0.40, 0.25]
+    assert len(link_seconds(walk(*places))) == 1
+    assert len(link_seconds([replace(one, appearance=None) for one in walk(*places)])) > 1
+
+
+def test_without_overlap_neither_other_colours_nor_another_size_nor_a_leap_link():
+    start, near = walk(0.1), box(0.25)
+    assert len(link_seconds([*start, seen(near, colours=[RED])])) == 1
+    assert len(link_seconds([*start, seen(near, colours=[BLUE])])) == 2
+    assert len(link_seconds([*start, seen(box(0.25, height=0.15), colours=[RED])])) == 2
+    assert len(link_seconds([*start, seen(near, colours=[RED])], step=0.5)) == 2
+
+
+def test_a_row_of_people_dressed_alike_does_not_move_up_when_one_leaves():
+    row = [box(0.1 + 0.1 * place) for place in range(5)]
+    detections = [seen(*row[:4], colours=[RED] * 4), seen(*row[1:], colours=[RED] * 4)]
+    tracks = link_seconds(detections)
+    assert [track.ranks.tolist() for track in tracks] == [[0], [1, 0], [2, 1], [3, 2], [3]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    step=st.sampled_from([0.5, 1.0]),
+    speeds=st.tuples(st.floats(0.5, 1.8), st.floats(0.5, 1.8)),
+    ahead=st.floats(2.0, 5.0),
+)
+def test_people_in_different_clothes_cross_without_changing_tracks(step, speeds, ahead):
+    width = 0.04
+    detections = []
+    for time in np.arange(0.0, 6.0, step).tolist():
+        right = 0.2 + width * speeds[0] * time
+        left = 0.2 + width * (ahead - speeds[1] * time)
+        both = seen(box(right, width=width), box(left, width=width), colours=[RED, BLUE])
+        detections.append(both if len(detections) % 2 else _reordered(both, np.array([1, 0])))
+    tracks = link_seconds(detections, step=step)
+    for track in tracks:
+        numbers = np.rint(track.times / step).astype(int)
+        assert len({(number + rank) % 2 for number, rank in zip(numbers, track.ranks, strict=True)}) == 1
+    assert len(tracks) == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    step=st.sampled_from([0.04, 0.25, 0.5, 1.0, 2.0]),
+    farther=st.floats(1.0, 3.0),
+    shape=st.tuples(st.floats(0.01, 0.03), st.floats(0.01, 0.05)),
+    angle=st.floats(0.0, 6.3),
+)
+def test_people_dressed_alike_do_not_link_from_farther_than_a_walk(step, farther, shape, angle):
+    width, height = shape
+    # A side away at the least, so that the boxes do not overlap either.
+    away = max(CONFIG.max_speed * step, 1.5) * (farther + 1e-3)
+    there = box(0.5 + away * width * np.cos(angle), 0.5 + away * height * np.sin(angle), *shape)
+    first, second = seen(box(0.5, 0.5, *shape), colours=[RED]), seen(there, colours=[RED])
+    assert len(link_seconds([first, second], step=step)) == 2
+
+
+@settings(max_examples=50, deadline=None)
+@given(film=films(), speed=st.floats(0.01, 100.0))
+def test_where_no_colours_are_alike_or_known_speed_does_not_matter(film, speed):
+    times, detections, shots, config = film
+    alike = replace(config, min_colour=1.0)
+    fast = replace(alike, max_speed=speed)
+    assert members(link(times, detections, shots, fast)) == members(
+        link(times, detections, shots, alike)
+    )
+
+
 def test_a_box_of_another_size_is_another_person_a_moment_later_but_not_a_second_later():
     first, second = seen((0.2, 0.2, 0.4, 0.8)), seen((0.2, 0.2, 0.35, 0.6))
     assert len(link_seconds([first, second], step=0.04)) == 2
@@ -140,6 +255,9 @@ def test_detections_for_other_key_times_are_refused():
         ({"min_iou": 1.5}, "min_iou=1.5"),
         ({"appearance_weight": -0.1}, "appearance_weight=-0.1"),
         ({"min_iou": 0.7, "min_iou_close": 0.6}, "min_iou_close=0.6"),
+        ({"min_colour": 1.5}, "min_colour=1.5"),
+        ({"max_speed": 0.0}, "max_speed=0.0"),
+        ({"max_speed": float("inf")}, "max_speed=inf"),
         ({"max_gap_seconds": 0.0}, "max_gap_seconds=0.0"),
         ({"max_gap_seconds": float("nan")}, "max_gap_seconds=nan"),
         ({"min_detections": 0}, "min_detections=0"),
@@ -148,37 +266,6 @@ def test_detections_for_other_key_times_are_refused():
 def test_an_impossible_setting_is_refused_by_name(wrong, named):
     with pytest.raises(ValueError, match=named):
         TrackConfig(**wrong)
-
-
-@st.composite
-def films(draw, with_colour: bool = True):
-    """Key times at 1 to 25 Hz with random detections, shots and settings."""
-    count = draw(st.integers(1, 10))
-    step = draw(st.sampled_from([0.04, 0.5, 1.0]))
-    random = np.random.default_rng(draw(st.integers(0, 10_000)))
-    has_colour = with_colour and draw(st.booleans())
-    detections = []
-    for _ in range(count):
-        n = int(random.integers(0, 5))
-        corner = random.uniform(0.2, 0.5, (n, 2))
-        boxes = np.hstack([corner, corner + random.uniform(0.1, 0.4, (n, 2))])
-        detections.append(
-            seen(
-                *boxes,
-                scores=-np.sort(-random.uniform(0, 1, n)),
-                categories=tuple(random.choice(["person", "dog"], n).tolist()),
-                colours=random.integers(0, 255, (n, 48)) if has_colour else None,
-            )
-        )
-    inner = sorted(draw(st.sets(st.integers(1, 9), max_size=3)))
-    edges = [0.0, *(edge * step for edge in inner), 10 * step]
-    shots = [Shot(a, b, 0, 1) for a, b in pairwise(edges)]
-    config = TrackConfig(
-        min_iou=draw(st.sampled_from([0.0, 0.2, 0.5])),
-        max_gap_seconds=draw(st.sampled_from([0.5, 1.0, 3.0])),
-        min_score=draw(st.sampled_from([0.0, 0.4])),
-    )
-    return np.arange(count) * step, detections, shots, config
 
 
 @settings(max_examples=150, deadline=None)
@@ -225,15 +312,6 @@ def test_the_order_of_equally_good_detections_does_not_matter(film, seed):
         for track in members(link(times, shuffled, shots, config))
     ]
     assert sorted(plain) == sorted(back)
-
-
-def _reordered(one: Detections, order: np.ndarray) -> Detections:
-    return replace(
-        one,
-        boxes=one.boxes[order],
-        categories=tuple(one.categories[index] for index in order),
-        appearance=None if one.appearance is None else one.appearance[order],
-    )
 
 
 @settings(max_examples=60, deadline=None)

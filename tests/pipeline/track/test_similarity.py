@@ -6,7 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from reelbank.pipeline.track.similarity import pairwise_colour, pairwise_iou
+from reelbank.pipeline.track.similarity import (
+    pairwise_colour,
+    pairwise_distance,
+    pairwise_iou,
+)
 
 HISTOGRAMS = arrays(np.uint8, (3, 48))
 
@@ -20,6 +24,23 @@ def test_overlap_of_a_quarter_is_a_seventh_of_the_union():
 def test_boxes_without_area_overlap_nothing():
     empty = np.array([[0.2, 0.2, 0.2, 0.5], [0.5, 0.5, 0.4, 0.4]])
     assert not pairwise_iou(empty, empty).any()
+
+
+def test_distance_counts_widths_across_and_heights_along():
+    first = np.array([[0.0, 0.0, 0.2, 0.4]])
+    second = np.array([[0.6, 0.0, 0.8, 0.4], [0.0, 0.8, 0.2, 1.2], [0.6, 1.6, 0.8, 2.0]])
+    assert pairwise_distance(first, second) == pytest.approx(np.array([[3.0, 2.0, 5.0]]))
+
+
+def test_distance_does_not_depend_on_the_shape_of_the_frame():
+    boxes = np.array([[0.1, 0.2, 0.3, 0.5], [0.5, 0.1, 0.6, 0.9], [0.2, 0.6, 0.7, 0.7]])
+    wide = boxes * (1.0, 2.5, 1.0, 2.5)
+    assert pairwise_distance(wide, wide) == pytest.approx(pairwise_distance(boxes, boxes))
+
+
+def test_distance_of_boxes_without_sides_is_infinite():
+    point = np.array([[0.2, 0.2, 0.2, 0.2]])
+    assert pairwise_distance(point, point).tolist() == [[np.inf]]
 
 
 def test_shared_colour_is_a_share_of_the_fuller_histogram():
