@@ -106,7 +106,7 @@ def _version(name: str) -> str | None:
 def _memory_gb() -> float:
     import psutil
 
-    return round(psutil.virtual_memory().total / 1e9, 1)
+    return round(float(psutil.virtual_memory().total) / 1e9, 1)
 
 
 def _devices() -> list[str]:

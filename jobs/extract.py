@@ -109,8 +109,7 @@ class Extraction:
 
     def _revive(self, found: Plan) -> bool:
         """Settings that went from A to B and back to A find the work of the first A still there."""
-        works: list[Part | Finish] = [*found.parts, *found.finishes]
-        keys = [key for work in works for key in self._commit_keys(work)]
+        keys = [key for work in found.works for key in self._commit_keys(work)]
         revived = [self.store.revive(key, run=self.run) for key in keys]
         return any(commit is not None for commit in revived)
 
@@ -200,17 +199,12 @@ class Extraction:
             },
             # Spans, because a part is split where one of its videos makes trouble.
             "planned": dict(
-                Counter(
-                    stage
-                    for work in (*found.parts, *found.finishes)
-                    for stage in work.stages
-                    for _ in work.spans
-                )
+                Counter(stage for work in found.works for stage in work.stages for _ in work.spans)
             ),
         }
 
     def _judge(self) -> None:
-        """Status of every video of this run, from the store and from what could not be committed."""
+        """Status of every video: as stored, or why it could not be committed."""
         table = self.store.sql("SELECT video_id, status, error FROM videos")
         stored = {line["video_id"]: line for line in table.to_pylist()}
         for video_id, info in self.intake.infos.items():

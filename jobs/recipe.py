@@ -158,6 +158,9 @@ def _sentence(error: Mapping[str, Any]) -> str:
     if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         known = _fields_at(path[:-1])
         return f"unknown key {'.'.join(_written(path))!r}{_closest(path[-1], known)}"
+    if error["type"] == "union_tag_not_found":
+        known = ", ".join(sorted(_members(_node_at(path))))
+        return f"{'.'.join(_written(path))}: say which kind it is; known: {known}"
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "value_error":
         return f"{'.'.join(_written(path))}: {message}" if path else message
@@ -183,6 +186,13 @@ def _written(path: Sequence[str]) -> list[str]:
 
 
 def _fields_at(path: Sequence[str]) -> list[str]:
+    members = _members(_node_at(path))
+    one = next(iter(members.values())) if len(members) == 1 else None
+    return [field.name for field in fields(one)] if one is not None else []
+
+
+def _node_at(path: Sequence[str]) -> Any:
+    """The annotation at a path."""
     node: Any = ExtractSettings
     for step in path:
         members = _members(node)
@@ -192,9 +202,7 @@ def _fields_at(path: Sequence[str]) -> list[str]:
             node = _child(
                 next(iter(members.values()), None) if len(members) == 1 else None, node, step
             )
-    members = _members(node)
-    one = next(iter(members.values())) if len(members) == 1 else None
-    return [field.name for field in fields(one)] if one is not None else []
+    return node
 
 
 def _members(node: Any) -> dict[str, Any]:

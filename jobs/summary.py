@@ -75,7 +75,7 @@ class Summary:
         counts = ", ".join(f"{self.count(name)} {name}" for name in ("ok", "partial", "failed"))
         return {
             "videos": f"{len(self.status)} in: {counts}",
-            "film": f"{self.film_seconds / 3600:.3f} h, {self.computed_seconds / 3600:.3f} h computed",
+            "film": f"{self.film_seconds / 3600:.3f} h ({self.computed_seconds / 3600:.3f} computed)",
             "speed": f"{self.times_real_time:.1f} x real time ({self.wall_seconds:.1f} s)",
             "frames": f"{self.frames_decoded} decoded for {self.frames}, {self.frames_used} used",
             "written": f"{self.num_bytes / 1e6:.1f} MB",

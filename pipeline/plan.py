@@ -100,6 +100,11 @@ class Plan:
     finishes: tuple["Finish", ...]
     decisions: tuple[Decision, ...]
 
+    @property
+    def works(self) -> tuple[Part | Finish, ...]:
+        """Parts, then finishes."""
+        return (*self.parts, *self.finishes)
+
 
 def grid(length_seconds: float, part_seconds: float) -> list[tuple[float, float]]:
     """Spans of a long video: whole parts, the last one open and between ½ and 1½ parts long."""

@@ -82,7 +82,7 @@ def test_it_imports_where_ray_pyav_and_opencv_are_absent(package):
 def test_the_driver_of_an_extraction_does_not_import_torch():
     run_without(
         ("torch", "torchvision"),
-        "import reelbank.jobs.cli, reelbank.jobs.extract, reelbank.jobs.recipe, reelbank.jobs.dry_run\n"
+        "import reelbank.jobs.cli, reelbank.jobs.extract, reelbank.jobs.dry_run\n"
         "import reelbank.jobs.ray_engine\n"
         "reelbank.jobs.recipe.load_recipe()\n",
     )

@@ -1,8 +1,8 @@
 """The border to PyAV's containers: opening, choosing the stream, packets, and what errors mean.
 
-Errors of the environment (no permission, disk, memory) leave as OSError or MemoryError; everything
-else that PyAV raises here is the content's fault. Differences between PyAV 18 and 19 are met here
-and in `clock.fraction_of`.
+Errors of the environment (no permission, disk) leave as OSError; everything else that PyAV raises
+here is the content's fault. Differences between PyAV 18 and 19 are met here and in
+`clock.fraction_of`.
 """
 
 import errno
@@ -124,13 +124,12 @@ def read_packets(container: InputContainer, stream: VideoStream | None) -> Itera
 
 
 def raise_if_environment(error: FFmpegError) -> None:
-    """Raise OSError or MemoryError if PyAV's error tells of the machine rather than the video.
+    """Raise OSError if PyAV's error tells of the machine rather than of the video.
 
     Demuxers say EIO and EPERM of damaged bytes too, so the file is asked: a disk that fails will
-    fail again when it is read through.
+    fail again when it is read through. Want of memory is FFmpeg's answer to absurd sizes in damaged
+    headers; a machine that runs out of memory kills the process instead.
     """
-    if isinstance(error, MemoryError):
-        raise MemoryError(reason(error)) from error
     if isinstance(error, OSError) and error.filename:
         with open(error.filename, "rb", buffering=0) as file:
             while file.read(1 << 20):

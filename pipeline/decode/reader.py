@@ -257,13 +257,13 @@ class PyAVReader:
             if isinstance(packet, FFmpegError):
                 self._lose(None, packet, clock)
                 continue
-            if packet.pts is not None and packet.pts >= first and not packet.is_discard:
-                heapq.heappush(self._waiting, packet.pts)
             try:
                 pictures = stream.codec_context.decode(packet)
             except FFmpegError as error:
                 self._lose(packet, error, clock)
                 continue
+            if packet.pts is not None and packet.pts >= first and not packet.is_discard:
+                heapq.heappush(self._waiting, packet.pts)
             if pictures:
                 self._losing = False
             yield from pictures
@@ -321,9 +321,9 @@ class PyAVReader:
         if until is None:
             return
         passed = self._account(until) + (pts is None)
-        if passed < SILENT_PACKETS or (self.lost and self.lost[-1].end_seconds >= end):
-            return  # Healthy, or told already by an error.
-        self._record(LostSpan(end, clock.at(until), f"{passed} packets gave no picture"))
+        if passed >= SILENT_PACKETS:
+            back = clock.at(until)
+            self._record(LostSpan(min(end, back), back, f"{passed} packets gave no picture"))
 
     def _lose(self, packet: "Packet[Any] | None", error: FFmpegError, clock: Clock) -> None:
         """Record the span of a packet that does not decode; neighbours in a row become one."""

@@ -121,6 +121,11 @@ def test_an_impossible_value_names_the_key_the_value_and_the_remedy(override, wo
         assert word in said
 
 
+def test_a_setting_of_something_without_a_kind_is_answered_with_the_kinds():
+    said = refused("recipes", "shots", "--set", "detector.longest_side=320")
+    assert "detector: say which kind it is; known: detectron2, hog, torchvision" in said
+
+
 def test_a_recipe_that_extracts_nothing_is_refused():
     assert "nothing to extract" in refused("recipes", "shots", "--set", "shots=null")
 
@@ -138,7 +143,7 @@ def test_a_base_that_leads_back_to_itself_is_refused_with_its_way(tmp_path):
 def test_an_unknown_recipe_is_answered_with_those_that_ship(recipe):
     said = refused("recipes", recipe)
     assert f"unknown recipe '{recipe}'" in said
-    assert "default, person_slowfast_r50, shots" in said
+    assert ", ".join(recipe_names()) in said
 
 
 def test_a_recipe_file_that_is_not_there_is_refused(tmp_path):
