@@ -159,8 +159,8 @@ def _sentence(error: Mapping[str, Any]) -> str:
         known = _fields_at(path[:-1])
         return f"unknown key {'.'.join(_written(path))!r}{_closest(path[-1], known)}"
     if error["type"] == "union_tag_not_found":
-        known = ", ".join(sorted(_members(_node_at(path))))
-        return f"{'.'.join(_written(path))}: say which kind it is; known: {known}"
+        kinds = ", ".join(sorted(_members(_node_at(path))))
+        return f"{'.'.join(_written(path))}: say which kind it is; known: {kinds}"
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "value_error":
         return f"{'.'.join(_written(path))}: {message}" if path else message

@@ -41,8 +41,17 @@ def show_info(found: Mapping[str, Any], console: Console) -> None:
     console.print()
     names = ("rows", "dim", "key times", "videos")
     counted = [Column(name, justify="right", no_wrap=True) for name in names]
-    columns = [Column("bank", no_wrap=True), "kind", *counted, "type", "model", "weights"]
-    banks = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    banks = Table(
+        Column("bank", no_wrap=True),
+        "kind",
+        *counted,
+        "type",
+        "model",
+        "weights",
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+    )
     for name, bank in sorted(found["banks"].items()):
         banks.add_row(
             name,

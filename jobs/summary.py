@@ -72,10 +72,11 @@ class Summary:
             )
 
     def _lines(self) -> Mapping[str, str]:
+        hours = self.film_seconds / 3600
         counts = ", ".join(f"{self.count(name)} {name}" for name in ("ok", "partial", "failed"))
         return {
             "videos": f"{len(self.status)} in: {counts}",
-            "film": f"{self.film_seconds / 3600:.3f} h ({self.computed_seconds / 3600:.3f} computed)",
+            "film": f"{hours:.3f} h, {self.computed_seconds / 3600:.3f} h computed",
             "speed": f"{self.times_real_time:.1f} x real time ({self.wall_seconds:.1f} s)",
             "frames": f"{self.frames_decoded} decoded for {self.frames}, {self.frames_used} used",
             "written": f"{self.num_bytes / 1e6:.1f} MB",

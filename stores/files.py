@@ -165,9 +165,13 @@ def _make_folder(folder: str) -> None:
 
 
 def _write_durably(stream: BinaryIO, data: bytes) -> None:
-    stream.write(data)
-    stream.flush()
-    os.fsync(stream.fileno())
+    try:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    except OSError as error:
+        # A full disk names no file by itself.
+        raise OSError(error.errno, error.strerror, stream.name) from error
 
 
 def _sync_folder(where: str) -> None:

@@ -31,6 +31,11 @@ SINGLE_THREAD_CODECS = frozenset({"hevc"})
 """FFmpeg's HEVC decoder conceals damage without a word, and with frame threads each run conceals it
 in another way; on one thread the pixels are the same every time."""
 
+FOREIGN_TEXT: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
+"""Titles that are not UTF-8 must not stop a video; PyAV 19 sees to that itself."""
+
 NOT_VIDEO_FORMATS = frozenset(
     {"adf", "bin", "concat", "dash", "hls", "idf", "image2", "sdp", "tty", "xbin"}
 )
@@ -51,8 +56,8 @@ def open_container(path: str) -> InputContainer:
             raise ContentError(f"{path}: the file is empty (0 bytes); give a video or remove it")
     try:
         # An absolute path, since FFmpeg takes a colon in a relative one for a protocol.
-        container = av.open(
-            os.path.abspath(path), options={"protocol_whitelist": "file"}, metadata_errors="replace"
+        container: InputContainer = av.open(
+            os.path.abspath(path), options={"protocol_whitelist": "file"}, **FOREIGN_TEXT
         )
     except FFmpegError as error:
         raise_if_environment(error)

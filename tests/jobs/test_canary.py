@@ -214,7 +214,7 @@ def test_every_row_has_seen_the_frames_that_its_time_says(
     [(Fraction(1, 2), "30", 4), (Fraction(3, 10), "24", 7), (Fraction(2), "native", 3)],
     ids=["a half-second step", "a step that divides nothing", "the native grid"],
 )
-def test_steps_and_grids_are_honoured_in_two_parts(
+def test_steps_and_grids_are_honoured_in_four_parts(
     film: Film, step: Fraction, clip_rate: str, stride: int, tmp_path: Path
 ) -> None:
     done = extract(
@@ -225,7 +225,7 @@ def test_steps_and_grids_are_honoured_in_two_parts(
         f"backbones.main.clip_rate={clip_rate}",
         f"backbones.main.stride={stride}",
         "tracks.max_gap_seconds=4",
-        part_minutes(film, 2),
+        part_minutes(film, 4),
         arrange=lambda found: in_random_order(1, found),
     )
     rate = film.native_rate if clip_rate == "native" else Fraction(clip_rate)
