@@ -51,7 +51,13 @@ def load_recipe(recipe: str = DEFAULT, overrides: Sequence[str] = ()) -> Extract
 
 
 def settings_from(tree: Mapping[str, Any], where: str) -> ExtractSettings:
-    """Typed settings from plain values."""
+    """Typed settings from plain values; a bank or backbone that is null is left out."""
+    named = {
+        key: {name: one for name, one in tree[key].items() if one is not None}
+        for key in ("backbones", "banks")
+        if isinstance(tree.get(key), Mapping)
+    }
+    tree = {**tree, **named}
     try:
         # As JSON, because strict JSON rules admit lists where the settings have tuples.
         return _adapter().validate_json(json.dumps(tree, default=str), strict=True)

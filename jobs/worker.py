@@ -14,7 +14,7 @@ from reelbank.jobs.sources import Source
 from reelbank.pipeline.decode.probe import probe
 from reelbank.pipeline.plan import Finish, Part, PartSummary
 from reelbank.pipeline.settings import ExtractSettings
-from reelbank.pipeline.stages import stage_specs
+from reelbank.pipeline.stages import StageSpec, stage_specs
 from reelbank.stores.records import ContentError, Probe
 from reelbank.stores.store import Store, open_store
 
@@ -69,6 +69,11 @@ class Worker:
         return open_store(self.store_uri)
 
     @cached_property
+    def specs(self) -> dict[str, StageSpec]:
+        """Stages of the recipe; weights files are digested for them, once."""
+        return stage_specs(self.settings)
+
+    @cached_property
     def models(self) -> "Models":
         """Networks; torch is imported when the first part arrives."""
         # Threads of arithmetic that wait in a busy loop would take the cores from the decoder.
@@ -81,12 +86,11 @@ class Worker:
         """Run one task to its end."""
         if isinstance(task, ProbeTask):
             return [look_at(source) for source in task.sources]
-        specs = stage_specs(self.settings)
         if isinstance(task, Finish):
             from reelbank.pipeline.finish import finish_videos
 
             written = finish_videos(
-                task, store=self.store, settings=self.settings, specs=specs, run=self.run
+                task, store=self.store, settings=self.settings, specs=self.specs, run=self.run
             )
             return Finished(written)
         from reelbank.pipeline.extract import extract_part
@@ -100,7 +104,7 @@ class Worker:
             models=self.models,
             store=self.store,
             settings=self.settings,
-            specs=specs,
+            specs=self.specs,
             run=self.run,
         )
 

@@ -308,7 +308,7 @@ def _cell(value: Any) -> str:
 
 def _run_facts(run: dict[str, Any]) -> dict[str, Any]:
     """The last run: when, with what, and its settings as YAML."""
-    known = (("run", "run"), ("started", "started"), ("finished", "finished"))
+    known = (("run", "run"), ("started", "started"), ("finished", "ended"))
     facts = [(name, str(run[key])) for key, name in known if run.get(key)]
     facts += [(name, str(run[name])) for name in ("engine", "version") if run.get(name)]
     libraries = run.get("libraries") or {}
