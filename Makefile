@@ -24,7 +24,7 @@ test: install
 # Slow tests too, and the fast ones again on Python 3.12 where it is found.
 test-all: install
 	$(BIN)/python -m pytest -m 'slow or not slow'
-	@if command -v python3.12 >/dev/null; then \
+	@if python3.12 -c "" 2>/dev/null; then \
 		$(MAKE) test PYTHON=python3.12 VENV=.venv312; \
 	else \
 		echo 'python3.12 was not found: the tests ran on $(PYTHON) alone'; \

@@ -5,10 +5,14 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from reelbank.jobs.extract import Extraction
+    from reelbank.jobs.summary import Summary
 
 app = typer.Typer(
     name="reelbank",
@@ -19,7 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-USAGE_ERROR = 2
+USAGE_ERROR, NOT_WHOLE, STOPPED = 2, 3, 130
 
 StoreOption = Annotated[str, typer.Option("--store", help="Folder or URI of the store.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -35,15 +39,8 @@ def main() -> None:
     except (ValueError, ImportError, OSError) as error:
         from reelbank.jobs.engine import sentence_of
 
-        Console(stderr=True).print(
-            f"reelbank: {sentence_of(error)}", markup=False, highlight=False, soft_wrap=True
-        )
+        _complain(sentence_of(error))
         sys.exit(USAGE_ERROR)
-    except KeyboardInterrupt:
-        Console(stderr=True).print(
-            "reelbank: stopped; what was committed stays, and the same command goes on"
-        )
-        sys.exit(130)
 
 
 @app.command()
@@ -96,11 +93,7 @@ def extract(
 
         show_plan(request, console, as_json=as_json)
         return
-    job = Extraction(request, console)
-    try:
-        summary = job.execute(job.plan())
-    finally:
-        job.close()
+    summary = _run(Extraction(request, console))
     summary.print(console)
     if as_json:
         _print_json(summary.as_json())
@@ -217,6 +210,30 @@ def report(
 
     write_report(open_store(store), output)
     Console().print(f"wrote {output}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _run(job: "Extraction") -> "Summary":
+    """Plan and execute; trouble once work has begun is no wrong usage."""
+    try:
+        found = job.plan()
+        try:
+            return job.execute(found)
+        except OSError as error:
+            from reelbank.jobs.engine import sentence_of
+
+            _complain(f"{sentence_of(error)}; the same command goes on from here")
+            raise typer.Exit(NOT_WHOLE) from error
+    except KeyboardInterrupt as error:
+        _complain("stopped; what was committed stays, and the same command goes on from here")
+        raise typer.Exit(STOPPED) from error
+    finally:
+        job.close()
+
+
+def _complain(sentence: str) -> None:
+    Console(stderr=True).print(
+        f"reelbank: {sentence}", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def _print_json(value: Any) -> None:

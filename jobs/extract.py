@@ -4,7 +4,7 @@ import os
 import platform
 import time
 import uuid
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -16,16 +16,17 @@ from typing import Any
 from rich.console import Console
 
 import reelbank
-from reelbank.jobs.engine import Engine, InlineEngine, Outcome
-from reelbank.jobs.intake import TRIES, Intake, probe_all, take_in
+from reelbank.jobs.engine import Engine, InlineEngine
+from reelbank.jobs.intake import Intake, probe_all, take_in
+from reelbank.jobs.loop import Loop
 from reelbank.jobs.progress import StageProgress
 from reelbank.jobs.sources import Source, find_sources
 from reelbank.jobs.summary import Summary
 from reelbank.jobs.worker import Unreadable, Worker
-from reelbank.pipeline.decided import commit_decided, given_up, unreadable
-from reelbank.pipeline.plan import Finish, Part, Plan, plan, seek_point
+from reelbank.pipeline.decided import commit_decided, unreadable
+from reelbank.pipeline.plan import Decision, Finish, Part, Plan, plan
 from reelbank.pipeline.settings import ExtractSettings
-from reelbank.pipeline.stages import stage_base, stage_specs, unit_key
+from reelbank.pipeline.stages import stage_base, stage_specs, unit_bases, unit_key
 from reelbank.stores import layout
 from reelbank.stores.files import Files
 from reelbank.stores.records import VideoInfo
@@ -62,45 +63,63 @@ class Extraction:
     def __init__(self, request: ExtractRequest, console: Console, *, dry: bool = False) -> None:
         self.dry = dry
         self.request = request
-        self.settings = request.settings.resolved()
+        self.settings = request.settings.resolved().with_absolute_paths()
         self.console = console
-        self.specs = stage_specs(self.settings)
+        self.specs = stage_specs(self.settings, accept_decoder=request.accept_decoder)
         self.sources = find_sources(request.inputs)[: request.limit]
         self.run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
         self.store = _open(request.store, dry=dry)
         self.summary = Summary(run=self.run, store=request.store)
         self.intake = Intake()
-        self._has_engine = False
 
     @cached_property
     def engine(self) -> Engine:
         """Started on first use: a run with nothing to do needs no workers."""
-        self._has_engine = True
-        arguments = (self.request.store, self.settings, self.run)
+        arguments = (self.store.uri, self.settings, self.run)
+        accept_decoder = self.request.accept_decoder
         if self.request.engine == "inline":
-            return InlineEngine(Worker(*arguments))
+            return InlineEngine(Worker(*arguments, accept_decoder=accept_decoder))
         from reelbank.jobs.ray_engine import RayEngine
 
-        return RayEngine(*arguments)
+        return RayEngine(*arguments, accept_decoder=accept_decoder)
 
     def close(self) -> None:
         """Let the workers go."""
-        if self._has_engine:
+        if "engine" in self.__dict__:
             self.engine.close()
 
     def plan(self) -> Plan:
         """Take the sources in and find what is to be done; work that was superseded and fits
         again becomes visible again instead.
         """
-        self.intake = take_in(
-            self.sources, self.store, lambda: self.engine, rehash=self.request.rehash
-        )
+        self.intake = take_in(self.sources, self._known_videos(), lambda: self.engine, self.console)
         found = self._plan()
-        return self._plan() if not self.dry and self._revive(found) else found
+        if self.dry:
+            return replace(found, decisions=self._with_revivals(found))
+        return self._plan() if self._revive(found) else found
+
+    def _known_videos(self) -> dict[str, dict[str, Any]]:
+        """Lines of the table `videos` by id, of videos that today's decoder has seen."""
+        if self.request.rehash:
+            return {}
+        lines = {
+            line["video_id"]: line for line in self.store.sql("SELECT * FROM videos").to_pylist()
+        }
+        which = "any_decoder_base" if self.request.accept_decoder else "base"
+        return {
+            unit.video_id: lines[unit.video_id]
+            for unit in self.store.live().units(stage="video")
+            if unit.video_id in lines
+            and unit.details.get(which) == self._bases(unit.digest).get(which)
+        }
+
+    def _bases(self, digest: str) -> dict[str, str]:
+        return unit_bases("video", self.specs, digest)
 
     def _plan(self) -> Plan:
         return plan(
-            list(self.intake.infos.values()),
+            # In one order whatever was probed first: the same videos share parts after a kill.
+            sorted(self.intake.infos.values(), key=lambda info: info.video_id),
             specs=self.specs,
             live=self.store.live(),
             part_seconds=self.settings.part_minutes * 60,
@@ -112,6 +131,22 @@ class Extraction:
         keys = [key for work in found.works for key in self._commit_keys(work)]
         revived = [self.store.revive(key, run=self.run) for key in keys]
         return any(commit is not None for commit in revived)
+
+    def _with_revivals(self, found: Plan) -> tuple[Decision, ...]:
+        """The decisions, with what a real run would revive as reused."""
+        revived = {
+            (span.info.video_id, stage)
+            for work in found.works
+            for stage, key in zip(work.stages, self._commit_keys(work), strict=True)
+            if self.store.committed(key) is not None
+            for span in work.spans
+        }
+        return tuple(
+            replace(one, action="reuse", reason="superseded before, and fits again")
+            if (one.video_id, one.stage) in revived
+            else one
+            for one in found.decisions
+        )
 
     def _commit_keys(self, work: Part | Finish) -> list[str]:
         spans = work.spans
@@ -137,18 +172,21 @@ class Extraction:
         self._commit_unreadable()
         record = self._record(found)
         self.store.write_run(self.run, record)
-        totals: Counter[str] = Counter()
-        for part in found.parts:
-            totals.update(dict.fromkeys(part.stages, part.length_seconds))
-        progress = StageProgress(totals, self.console)
-        with progress.shown():
-            _Loop(self, found, progress).run()
-        self.store.describe_banks()
-        self._judge()
-        self.summary.wall_seconds = time.perf_counter() - began
-        self.summary.computed_seconds = sum(part.length_seconds for part in found.parts)
-        done = {"ended": _now(), "state": "done", "totals": self.summary.as_json()}
-        self.store.write_run(self.run, record | done)
+        state = "failed"
+        try:
+            totals: Counter[str] = Counter()
+            for work in found.works:
+                totals.update(dict.fromkeys(work.stages, work.length_seconds))
+            progress = StageProgress(totals, self.console)
+            with progress.shown():
+                Loop(self, found, progress).run()
+            self.store.describe_banks()
+            self._judge()
+            state = "done"
+        finally:
+            self.summary.wall_seconds = time.perf_counter() - began
+            end = {"ended": _now(), "state": state, "totals": self.summary.as_json()}
+            self.store.write_run(self.run, record | end)
         return self.summary
 
     def _commit_unreadable(self) -> None:
@@ -164,7 +202,7 @@ class Extraction:
             if one.digest is None:
                 continue
             units = live.units(video_id, "video")
-            base = stage_base("video", self.specs, one.digest)
+            base = self._bases(one.digest)["base"]
             if not any(unit.details.get("base") == base for unit in units):
                 new.append(
                     unreadable(
@@ -174,6 +212,7 @@ class Extraction:
                         num_bytes=one.num_bytes,
                         modified_ns=one.modified_ns,
                         error=one.error,
+                        final=one.final,
                     )
                 )
         if new:
@@ -225,116 +264,6 @@ class Extraction:
         for answer in probe_all(sources, lambda: self.engine):
             if not isinstance(answer, Unreadable):
                 self.intake.keyframes[answer.info.video_id] = answer.keyframe_pts
-
-
-class _Loop:
-    """Keeps the workers busy: parts first, then each group of videos whose parts are done."""
-
-    def __init__(self, job: Extraction, found: Plan, progress: StageProgress) -> None:
-        self.job, self.progress, self.summary = job, progress, job.summary
-        job.keyframes(
-            [part.spans[0].info for part in found.parts if part.spans[0].start_seconds > 0]
-        )
-        self.waiting: deque[Part | Finish] = deque(self._placed(part) for part in found.parts)
-        self.missing: Counter[str] = Counter(
-            span.info.video_id for part in found.parts for span in part.spans
-        )
-        self.lost: set[str] = set()
-        self.deaths: Counter[Part | Finish] = Counter()
-        self.finishes = list(found.finishes)
-        self._release()
-
-    def _placed(self, part: Part) -> Part:
-        """The part with the key frames from which its spans are decoded."""
-        spans = tuple(
-            replace(
-                span,
-                start_pts=seek_point(
-                    span, self.job.intake.keyframes.get(span.info.video_id, ()), self.job.settings
-                ),
-            )
-            for span in part.spans
-        )
-        return replace(part, spans=spans)
-
-    def run(self) -> None:
-        """Until nothing waits and nothing runs."""
-        while self.waiting or (self.job._has_engine and self.job.engine.is_busy):
-            while self.waiting and self.job.engine.has_room:
-                self.job.engine.submit(self.waiting.popleft())
-            self._take(self.job.engine.next())
-
-    def _take(self, outcome: Outcome) -> None:
-        task = outcome.task
-        assert isinstance(task, Part | Finish)
-        if outcome.trace is not None:
-            self.summary.traces.append(outcome.trace)
-        if outcome.is_hopeless:
-            raise ValueError(outcome.error)
-        if outcome.crashed:
-            self._after_death(task, outcome)
-        elif outcome.error is not None and isinstance(task, Part) and len(task.spans) > 1:
-            # One video's trouble must not cost its neighbours in the part.
-            self.waiting.extend(replace(task, spans=(span,)) for span in task.spans)
-        elif outcome.error is not None:
-            self._give_up(task, outcome.error)
-        elif isinstance(task, Finish):
-            self.summary.num_bytes += outcome.answer.num_bytes
-        else:
-            self._count(task, outcome.answer)
-
-    def _count(self, part: Part, answer: Any) -> None:
-        self.summary.frames += answer.frames
-        self.summary.frames_decoded += answer.frames_decoded
-        self.summary.frames_used += answer.frames_used
-        self.summary.num_bytes += answer.num_bytes
-        for stage in part.stages:
-            self.progress.advance(stage, part.length_seconds)
-        self.missing.subtract(span.info.video_id for span in part.spans)
-        self._release()
-
-    def _release(self) -> None:
-        """Let groups finish whose parts are all done, less the videos that were lost."""
-        held = []
-        for finish in self.finishes:
-            if any(self.missing[video.video_id] > 0 for video in finish.videos):
-                held.append(finish)
-                continue
-            kept = tuple(video for video in finish.videos if video.video_id not in self.lost)
-            if kept:
-                self.waiting.append(replace(finish, videos=kept))
-        self.finishes = held
-
-    def _after_death(self, task: Part | Finish, outcome: Outcome) -> None:
-        """Once may be chance: try again; then one by one; then that video is given up."""
-        self.deaths[task] += 1
-        assert outcome.error is not None
-        if self.deaths[task] < TRIES:
-            self.waiting.append(task)
-        elif isinstance(task, Part) and len(task.spans) > 1:
-            self.waiting.extend(replace(task, spans=(span,)) for span in task.spans)
-        else:
-            self._give_up(task, outcome.error)
-            if isinstance(task, Part):
-                self._commit_death(task, outcome.error)
-
-    def _commit_death(self, part: Part, error: str) -> None:
-        row = given_up(part.spans[0].info, error)
-        job = self.job
-        commit_decided("video", [row], store=job.store, specs=job.specs, run=job.run)
-
-    def _give_up(self, task: Part | Finish, error: str) -> None:
-        """The videos of a task are not whole in this run; the next run tries again."""
-        videos = {span.info.video_id for span in task.spans}
-        for video in videos:
-            self.summary.status[video] = "failed"
-            self.summary.errors[video] = error
-        for stage in task.stages if isinstance(task, Part) else ():
-            self.progress.fail(stage, len(videos))
-        self.lost |= videos
-        if isinstance(task, Part):
-            self.missing.subtract(span.info.video_id for span in task.spans)
-            self._release()
 
 
 def _open(uri: str, *, dry: bool) -> Store:

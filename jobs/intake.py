@@ -2,16 +2,17 @@
 
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Any
 
+from rich.console import Console
+
 from reelbank.jobs.engine import Engine
 from reelbank.jobs.sources import Source
-from reelbank.jobs.worker import ProbeTask, Task, Unreadable
+from reelbank.jobs.worker import ProbeTask, Task, Unreadable, content_of
 from reelbank.stores.records import Probe, VideoInfo
-from reelbank.stores.store import Store
 
 PROBE_BATCH = 16
 """Files in one probe task."""
@@ -40,14 +41,18 @@ class Intake:
 
 
 def take_in(
-    sources: Sequence[Source], store: Store, engine: Callable[[], Engine], *, rehash: bool
+    sources: Sequence[Source],
+    known: Mapping[str, Mapping[str, Any]],
+    engine: Callable[[], Engine],
+    console: Console,
 ) -> Intake:
-    """Videos of `sources`; files that the store knows by path, size and time are not read again.
+    """Videos of `sources`; files that are `known` by path, size and time are not read again.
+
+    `known` are lines of the table `videos` by id.
 
     Raises ValueError where one id names files of different content.
     """
     intake = Intake()
-    known = {} if rehash else known_videos(store)
     unknown: list[Source] = []
     for source in sources:
         stored = known.get(source.video_id)
@@ -55,6 +60,8 @@ def take_in(
             _recall(source, stored, intake)
         else:
             unknown.append(source)
+    if len(unknown) > PROBE_BATCH:
+        console.print(f"looking at {len(unknown)} new files", highlight=False)
     answers = probe_all(unknown, engine)
     _refuse_clashes([*answers, *intake.infos.values(), *intake.unreadable])
     for answer in answers:
@@ -84,16 +91,21 @@ def probe_all(sources: Sequence[Source], engine: Callable[[], Engine]) -> list[P
         elif outcome.crashed and deaths[task] < TRIES:
             waiting.append(task)
         else:
-            answers.append(Unreadable(task.sources[0], outcome.error, None))
+            answers.append(_gave_up(task.sources[0], outcome.error))
     return answers
 
 
-def known_videos(store: Store) -> dict[str, dict[str, Any]]:
-    """Lines of the table `videos` by id."""
-    return {line["video_id"]: line for line in store.sql("SELECT * FROM videos").to_pylist()}
+def _gave_up(source: Source, error: str) -> Unreadable:
+    """A file that kills whoever probes it; reading its bytes is harmless."""
+    content = content_of(source)
+    if isinstance(content, Unreadable):
+        return content
+    return Unreadable(
+        source, error, content.digest, content.num_bytes, content.modified_ns, final=False
+    )
 
 
-def _is_same_file(source: Source, stored: dict[str, Any]) -> bool:
+def _is_same_file(source: Source, stored: Mapping[str, Any]) -> bool:
     try:
         stat = os.stat(source.path)
     except OSError:
@@ -104,7 +116,7 @@ def _is_same_file(source: Source, stored: dict[str, Any]) -> bool:
     )
 
 
-def _recall(source: Source, stored: dict[str, Any], intake: Intake) -> None:
+def _recall(source: Source, stored: Mapping[str, Any], intake: Intake) -> None:
     """Take a video from its line in the store."""
     if stored["codec"] is None:
         intake.unreadable.append(

@@ -5,11 +5,11 @@ from collections import deque
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from reelbank.jobs.engine import Outcome, outcome_of
 from reelbank.jobs.worker import Task, Worker
-from reelbank.pipeline.settings import ExtractSettings
+from reelbank.pipeline.settings import ExtractSettings, Resources
 
 OBJECT_STORE_BYTES = 80 * 2**20
 """Ray's smallest shared memory: specs and summaries are all that passes through it."""
@@ -23,20 +23,24 @@ WORKER_ENVIRONMENT = {
 class RayEngine:
     """One actor for each extractor, one task at a time on each."""
 
-    def __init__(self, store_uri: str, settings: ExtractSettings, run: str) -> None:
+    def __init__(
+        self, store_uri: str, settings: ExtractSettings, run: str, *, accept_decoder: bool
+    ) -> None:
         self._arguments = (store_uri, settings, run)
+        self._accept_decoder = accept_decoder
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
             _start_ray()
         self._settings = settings
-        self._idle = deque(self._actor() for _ in range(num_extractors(settings)))
+        self._idle = deque(self._actor() for _ in range(num_extractors(settings.resources)))
         self._running: dict[Any, tuple[Any, Task]] = {}
 
     def _actor(self) -> Any:
         resources = self._settings.resources
         # A method that fails is answered here, with the video's name: Ray must not repeat it.
         options = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_restarts": 0}
-        return ray.remote(Worker).options(**options).remote(*self._arguments)
+        worker = ray.remote(Worker).options(**options)
+        return worker.remote(*self._arguments, accept_decoder=self._accept_decoder)
 
     def submit(self, task: Task) -> None:
         """Give the task to an actor that has nothing to do."""
@@ -65,6 +69,10 @@ class RayEngine:
         except RayActorError:
             self._idle.append(self._actor())
             return Outcome(task, error="the process that decoded it died", crashed=True)
+        except RayError as error:  # Out of memory, a lost node: the actor's state is unknown.
+            ray.kill(actor)
+            self._idle.append(self._actor())
+            return outcome_of(task, error, trace=str(error))
         self._idle.append(actor)
         return Outcome(task, answer)
 
@@ -96,18 +104,25 @@ def _start_ray() -> None:
     ray.init(**options)
 
 
-def num_extractors(settings: ExtractSettings) -> int:
+def num_extractors(resources: Resources) -> int:
     """Extractors of the recipe; by default one for each two cores, bounded by cards.
 
     One CPU is always left to Ray: two 1-CPU actors on two cores would let nothing else start.
+    Raises ValueError where the cluster cannot hold them: they would wait for ever.
     """
-    wanted = settings.resources
-    if wanted.extractors is not None:
-        return wanted.extractors
     there = ray.cluster_resources()
-    count = int(there.get("CPU", 1)) // 2
-    if wanted.cpus:
-        count = min(count, int((there.get("CPU", 1) - 1) / wanted.cpus))
-    if wanted.gpus:
-        count = min(count, int(there.get("GPU", 0) / wanted.gpus))
-    return max(1, count)
+    cpus, gpus = there.get("CPU", 1.0), there.get("GPU", 0.0)
+    count = resources.extractors
+    if count is None:
+        count = max(1, int(cpus) // 2)
+        if resources.cpus:
+            count = max(1, min(count, int((cpus - 1) / resources.cpus)))
+        if resources.gpus:
+            count = max(1, min(count, int(gpus / resources.gpus)))
+    for name, wanted, found in (("cpus", resources.cpus, cpus), ("gpus", resources.gpus, gpus)):
+        if count * wanted > found:
+            raise ValueError(
+                f"{count} extractors with resources.{name}={wanted:g} each need more than the "
+                f"{found:g} {name} that Ray has; lower resources.extractors or resources.{name}"
+            )
+    return count

@@ -83,7 +83,7 @@ def _source(relative: Path, path: Path) -> Source:
 def _walk(folder: Path) -> Iterator[Path]:
     """Files with a video's suffix; links are followed, a folder that was seen before is not."""
     seen: set[str] = set()
-    for root, folders, names in os.walk(folder, followlinks=True):
+    for root, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
         real = os.path.realpath(root)
         if real in seen:
             folders.clear()
@@ -91,6 +91,11 @@ def _walk(folder: Path) -> Iterator[Path]:
         seen.add(real)
         folders.sort()
         yield from _videos(Path(root), sorted(names))
+
+
+def _refuse(error: OSError) -> None:
+    """A folder that cannot be searched must not pass for an empty one."""
+    raise error
 
 
 def _videos(root: Path, names: Iterable[str]) -> Iterator[Path]:

@@ -39,6 +39,8 @@ class Unreadable:
     """SHA-256 of the bytes; None where not even these could be read: a fault of the environment."""
     num_bytes: int | None = None
     modified_ns: int | None = None
+    final: bool = True
+    """Whether another try would end alike."""
 
 
 class RecipeError(ValueError):
@@ -58,10 +60,13 @@ Task = ProbeTask | Part | Finish
 class Worker:
     """Runs tasks of one run against one store, keeping its networks between them."""
 
-    def __init__(self, store_uri: str, settings: ExtractSettings, run: str) -> None:
+    def __init__(
+        self, store_uri: str, settings: ExtractSettings, run: str, *, accept_decoder: bool = False
+    ) -> None:
         self.settings = settings
         self.run = run
         self.store_uri = store_uri
+        self.accept_decoder = accept_decoder
 
     @cached_property
     def store(self) -> Store:
@@ -71,7 +76,7 @@ class Worker:
     @cached_property
     def specs(self) -> dict[str, StageSpec]:
         """Stages of the recipe; weights files are digested for them, once."""
-        return stage_specs(self.settings)
+        return stage_specs(self.settings, accept_decoder=self.accept_decoder)
 
     @cached_property
     def models(self) -> "Models":
@@ -86,31 +91,66 @@ class Worker:
         """Run one task to its end."""
         if isinstance(task, ProbeTask):
             return [look_at(source) for source in task.sources]
+        try:
+            specs = self.specs
+            if isinstance(task, Part):
+                self.models.load(task.stages)
+        except (ValueError, ImportError, RuntimeError, AssertionError) as error:
+            # The last two: what torch raises for a device that is not there.
+            raise RecipeError(str(error)) from error
         if isinstance(task, Finish):
             from reelbank.pipeline.finish import finish_videos
 
             written = finish_videos(
-                task, store=self.store, settings=self.settings, specs=self.specs, run=self.run
+                task, store=self.store, settings=self.settings, specs=specs, run=self.run
             )
             return Finished(written)
         from reelbank.pipeline.extract import extract_part
 
-        try:
-            self.models.load(task.stages)
-        except (ValueError, ImportError) as error:
-            raise RecipeError(str(error)) from error
         return extract_part(
             task,
             models=self.models,
             store=self.store,
             settings=self.settings,
-            specs=self.specs,
+            specs=specs,
             run=self.run,
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The bytes of a file."""
+
+    digest: str
+    """SHA-256, hexadecimal."""
+    num_bytes: int
+    modified_ns: int
+
+
 def look_at(source: Source) -> Probe | Unreadable:
     """Digest and probe one file; what goes wrong is an answer, not an exception."""
+    content = content_of(source)
+    if isinstance(content, Unreadable):
+        return content
+    try:
+        return probe(
+            source.path,
+            video_id=source.video_id,
+            source=source.path,
+            digest=content.digest,
+            num_bytes=content.num_bytes,
+            modified_ns=content.modified_ns,
+        )
+    except ContentError as error:
+        return Unreadable(
+            source, str(error), content.digest, content.num_bytes, content.modified_ns
+        )
+    except OSError as error:
+        return Unreadable(source, f"cannot be read: {error.strerror or error}", None)
+
+
+def content_of(source: Source) -> Content | Unreadable:
+    """Read a file to its end."""
     try:
         # Opening a pipe would wait for somebody to write into it.
         if not stat.S_ISREG(os.stat(source.path).st_mode):
@@ -120,16 +160,4 @@ def look_at(source: Source) -> Probe | Unreadable:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         return Unreadable(source, f"cannot be read: {error.strerror or error}", None)
-    try:
-        return probe(
-            source.path,
-            video_id=source.video_id,
-            source=source.path,
-            digest=digest,
-            num_bytes=status.st_size,
-            modified_ns=status.st_mtime_ns,
-        )
-    except ContentError as error:
-        return Unreadable(source, str(error), digest, status.st_size, status.st_mtime_ns)
-    except OSError as error:
-        return Unreadable(source, f"cannot be read: {error.strerror or error}", None)
+    return Content(digest, status.st_size, status.st_mtime_ns)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from reelbank.pipeline.stages import StageSpec, stage_base, unit_key
+from reelbank.pipeline.stages import StageSpec, stage_base, unit_bases, unit_key
 from reelbank.stores.commits import Unit
 from reelbank.stores.records import Failure, VideoInfo
 from reelbank.stores.schemas import SCHEMAS
@@ -59,8 +59,7 @@ def _unit(stage: str, one: Decided, specs: Mapping[str, StageSpec]) -> Unit:
     base = stage_base(stage, specs, one.digest)
     details: dict[str, Any] = {"ingredients": dict(specs[stage].ingredients)}
     if one.final:
-        details["base"] = base
-        details["any_decoder_base"] = stage_base(stage, specs, one.digest, any_decoder=True)
+        details |= unit_bases(stage, specs, one.digest)
     return Unit(
         video_id=one.video_id,
         digest=one.digest,
@@ -95,8 +94,9 @@ def unreadable(
     num_bytes: int | None,
     modified_ns: int | None,
     error: str,
+    final: bool,
 ) -> Decided:
-    """A video of which nothing can be had, now or later."""
+    """A video of which nothing can be had."""
     line = dict.fromkeys(SCHEMAS["videos"].names) | {
         "video_id": video_id,
         "source": source,
@@ -104,7 +104,7 @@ def unreadable(
         "num_bytes": num_bytes,
         "modified_ns": modified_ns,
     }
-    return _failed(line, stage="probe", error=error, final=True)
+    return _failed(line, stage="probe", error=error, final=final)
 
 
 def _failed(line: dict[str, Any], *, stage: str, error: str, final: bool) -> Decided:

@@ -80,6 +80,11 @@ class Finish:
         """All of each video."""
         return tuple(Span(video, 0.0, math.inf) for video in self.videos)
 
+    @property
+    def length_seconds(self) -> float:
+        """How much film it holds."""
+        return sum(video.end_seconds for video in self.videos)
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -250,10 +255,14 @@ def _due(
     pieces = {
         name: missing.spans(video, name) for name, spec in specs.items() if not spec.is_finish
     }
+    # Detections and the RoI banks that read them are cut at each other's borders: a span of a bank
+    # then has its detections all in the store, or all from the same pass.
+    linked = {read for name in pieces for read in specs[name].reads}
+    linked |= {name for name in pieces if specs[name].reads}
+    borders = {border for name in linked for span in pieces[name] for border in span}
     for name, spans in pieces.items():
-        # A RoI bank must not straddle detections that are stored and ones that are still to come.
-        borders = {border for read in specs[name].reads for span in pieces[read] for border in span}
-        for start, end in (cut for span in spans for cut in _cut(span, borders)):
+        own = borders if name in linked else ()
+        for start, end in (cut for span in spans for cut in _cut(span, own)):
             stages_of[Span(video, start, end)].append(name)
             due.add(name)
     for name, spec in specs.items():

@@ -3,7 +3,9 @@
 Nothing here imports torch, PyAV or OpenCV: the driver of an extraction reads it to plan.
 """
 
+import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Discriminator
@@ -11,9 +13,15 @@ from pydantic import Discriminator
 from reelbank.pipeline.backbones.config import backbone_info
 from reelbank.pipeline.decode.config import DecodeConfig
 from reelbank.pipeline.decode.sampling import clip_times
-from reelbank.pipeline.detect.config import DetectorConfig, HogConfig
+from reelbank.pipeline.detect.config import (
+    DetectorConfig,
+    Detectron2Config,
+    HogConfig,
+    TorchvisionConfig,
+)
 from reelbank.pipeline.shots.config import AdaptiveConfig, ShotConfig
 from reelbank.pipeline.track.config import TrackConfig
+from reelbank.stores.layout import checked_bank
 
 FEATURES_VERSION = 1
 """Raised by hand when a change of this code changes rows although no setting changed."""
@@ -134,6 +142,8 @@ class Resources:
             raise ValueError(
                 f"extractors={self.extractors} is not possible; use 1 or more, or null"
             )
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
+            raise ValueError(f"device={self.device!r} is no device; use cpu, cuda or cuda:N")
         if self.device.startswith("cuda") and self.gpus == 0:
             raise ValueError(
                 f"device={self.device!r} with gpus=0: Ray would hide the card; "
@@ -186,8 +196,7 @@ class ExtractSettings:
             raise ValueError("nothing to extract: give shots, detector or banks")
 
     def _check_bank(self, name: str, bank: BankSettings) -> None:
-        if not name.replace("_", "").replace("-", "").isalnum() or not name.isascii():
-            raise ValueError(f"banks: {name!r} is no bank name; use letters, digits, '_' and '-'")
+        checked_bank(name)
         if bank.reads_detections and self.detector is None:
             raise ValueError(
                 f"banks.{name}: kind {bank.kind} needs a detector, and detector is null"
@@ -203,3 +212,25 @@ class ExtractSettings:
         return replace(
             self, backbones={name: one.resolved() for name, one in self.backbones.items()}
         )
+
+    def with_absolute_paths(self) -> "ExtractSettings":
+        """The same with files named from the root, as workers with another folder need them."""
+        backbones = {
+            name: replace(one, weights=_absolute(one.weights))
+            for name, one in self.backbones.items()
+        }
+        detector = self.detector
+        if isinstance(detector, TorchvisionConfig):
+            detector = replace(detector, weights=_absolute(detector.weights))
+        elif isinstance(detector, Detectron2Config):
+            detector = replace(
+                detector,
+                config=_absolute(detector.config) or detector.config,
+                weights=_absolute(detector.weights),
+            )
+        return replace(self, backbones=backbones, detector=detector)
+
+
+def _absolute(path: str | None) -> str | None:
+    """A file's absolute path; names of published weights and configs stay as they are."""
+    return str(Path(path).absolute()) if path is not None and Path(path).is_file() else path

@@ -5,7 +5,7 @@ settings, weights, decoder and the bases of the stages that it reads. A unit's k
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class StageSpec:
     """Settings, weights and decoder: JSON values, compared to explain why work is due."""
     reads: tuple[str, ...] = ()
     """Names of the stages whose output it reads."""
+    any_decoder_read: bool = False
+    """What it reads may stem from another decoder than the ingredients name."""
 
     @property
     def is_finish(self) -> bool:
@@ -38,8 +40,10 @@ class StageSpec:
         return self.name in FINISH_STAGES
 
 
-def stage_specs(settings: ExtractSettings) -> dict[str, StageSpec]:
+def stage_specs(settings: ExtractSettings, *, accept_decoder: bool = False) -> dict[str, StageSpec]:
     """Stages of a recipe by name, each after those that it reads.
+
+    With `accept_decoder` a stage may read what another decoder made.
 
     Raises ValueError where a weights file is missing or has another digest than the recipe says.
     """
@@ -71,6 +75,8 @@ def stage_specs(settings: ExtractSettings) -> dict[str, StageSpec]:
         )
     for name in settings.banks:
         specs[f"bank:{name}"] = _bank_spec(name, settings, decoder)
+    if accept_decoder:
+        return {name: replace(spec, any_decoder_read=True) for name, spec in specs.items()}
     return specs
 
 
@@ -110,8 +116,8 @@ def backbone_digest(backbone: BackboneSettings) -> str | None:
 
 
 def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:
-    # A checkpoint is named by its digest: moving the file changes nothing.
-    return {key: value for key, value in settings.items() if key not in ("weights", "sha256")}
+    # A file is named by its digest: moving it changes nothing.
+    return {key: one for key, one in settings.items() if key not in ("weights", "sha256", "config")}
 
 
 def stage_base(
@@ -138,6 +144,14 @@ def stage_base(
             "features_version": FEATURES_VERSION,
         }
     )
+
+
+def unit_bases(name: str, specs: Mapping[str, StageSpec], content: str) -> dict[str, str]:
+    """What a unit notes of its bases, by which a later plan knows it again."""
+    bases = {"any_decoder_base": stage_base(name, specs, content, any_decoder=True)}
+    if not (specs[name].reads and specs[name].any_decoder_read):
+        bases["base"] = stage_base(name, specs, content)
+    return bases
 
 
 def unit_key(base: str, video_id: str, start_seconds: float, end_seconds: float) -> str:

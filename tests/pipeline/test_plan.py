@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from reelbank.jobs.recipe import load_recipe
 from reelbank.pipeline.plan import Plan, Span, grid, halo_seconds, packs, plan, seek_point, subtract
 from reelbank.pipeline.settings import ExtractSettings
-from reelbank.pipeline.stages import StageSpec, stage_base, stage_specs, unit_key
+from reelbank.pipeline.stages import StageSpec, stage_base, stage_specs, unit_bases, unit_key
 from reelbank.stores.commits import Unit
 from reelbank.stores.records import VideoInfo
 from reelbank.stores.store import Store, open_store
@@ -321,3 +321,38 @@ def test_without_sound_key_frames_decoding_begins_at_the_start():
     assert (
         seek_point(Span(video("a.mp4", 600.0), 300.0, math.inf), [], load_recipe("default")) is None
     )
+
+
+@settings(max_examples=40)
+@given(
+    first=st.floats(100, 900),
+    second=st.floats(100, 900),
+    kept=st.lists(
+        st.tuples(st.sampled_from(["detections", "bank:person"]), st.integers(0, 9)), max_size=8
+    ),
+)
+def test_every_span_of_a_person_bank_has_its_detections_stored_or_from_the_same_pass(
+    tmp_path_factory, first, second, kept
+):
+    """Whatever of both was committed before, and in parts of whatever other length."""
+    store = open_store(tmp_path_factory.mktemp("plan") / "s", create=True)
+    wanted, film = load_recipe("default"), video("a.mp4", 3000.0)
+    specs = stage_specs(wanted)
+    before = planned(store, [film], wanted, part=first)
+    for stage, number in kept:
+        span = before.parts[number % len(before.parts)].spans[0]
+        units = [_unit(stage, span, specs)]
+        store.commit(stage, units, [], run="r", attempt=store.new_attempt())
+    stored = [
+        (unit.start_seconds, unit.end_seconds) for unit in store.live().units("a.mp4", "detections")
+    ]
+    for part in planned(store, [film], wanted, part=second).parts:
+        [span] = part.spans
+        if "bank:person" in part.stages and "detections" not in part.stages:
+            assert subtract((span.start_seconds, span.end_seconds), stored) == []
+
+
+def test_what_an_accepted_decoder_made_is_not_passed_off_as_todays(store):
+    specs = stage_specs(load_recipe("default"), accept_decoder=True)
+    assert set(unit_bases("bank:person", specs, "content")) == {"any_decoder_base"}
+    assert set(unit_bases("bank:clip", specs, "content")) == {"base", "any_decoder_base"}
