@@ -58,15 +58,20 @@ def commit_decided(
 def _unit(stage: str, one: Decided, specs: Mapping[str, StageSpec]) -> Unit:
     base = stage_base(stage, specs, one.digest)
     details: dict[str, Any] = {"ingredients": dict(specs[stage].ingredients)}
+    name = base if one.final else f"{base} given up"
     if one.final:
         details |= unit_bases(stage, specs, one.digest)
+    for line in one.lines.get("videos", ()):
+        # Where the file lies is said anew when it moves, though nothing else depends on it.
+        details["file"] = [line["source"], line["modified_ns"]]
+        name = f"{name} {details['file']}"
     return Unit(
         video_id=one.video_id,
         digest=one.digest,
         stage=stage,
         start_seconds=0.0,
         end_seconds=math.inf,
-        key=unit_key(base if one.final else f"{base} given up", one.video_id, 0.0, math.inf),
+        key=unit_key(name, one.video_id, 0.0, math.inf),
         num_rows=len(next(iter(one.lines.values()))),
         details=details,
     )

@@ -151,7 +151,10 @@ class _Missing:
         which = "any_decoder_base" if self.any_decoder else "base"
         base = stage_base(stage, self.specs, video.digest, any_decoder=self.any_decoder)
         return [
-            unit for unit in self.units[video.video_id, stage] if unit.details.get(which) == base
+            unit
+            for unit in self.units[video.video_id, stage]
+            if unit.details.get(which) == base
+            and unit.details.get("file", _file(video)) == _file(video)
         ]
 
     def spans(self, video: VideoInfo, stage: str) -> list[tuple[float, float]]:
@@ -175,6 +178,8 @@ class _Missing:
             reason = "new stage" if video.video_id in self.known_videos else "new video"
         elif old[0].digest != video.digest:
             reason = "the file's content changed"
+        elif old[0].details.get("file", _file(video)) != _file(video):
+            reason = "the file was moved or touched"
         else:
             reason = self._changed(stage, old[0])
         return Decision(video.video_id, stage, "compute", reason)
@@ -191,6 +196,10 @@ class _Missing:
             if reads
             else "the code's features_version changed"
         )
+
+
+def _file(video: VideoInfo) -> list[str | int]:
+    return [video.source, video.modified_ns]
 
 
 def _differences(was: object, now: object, name: str = "") -> Iterator[str]:
