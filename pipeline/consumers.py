@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -58,59 +58,91 @@ class ScoreRows:
 
 
 class DetectionRows:
-    """Detections at each key time, and the rows of the detector's own banks."""
+    """Detections at each key time, and the rows of the detector's own banks.
+
+    `check`, where given, is called with each key time's number and what was found there.
+    """
 
     def __init__(
-        self, detector: Detector, banks: Mapping[str, BankSettings], *, batch_size: int
+        self,
+        detector: Detector,
+        banks: Mapping[str, BankSettings],
+        *,
+        batch_size: int,
+        check: Callable[[int, Detections], None] | None = None,
     ) -> None:
         self._detector = detector
         self._banks = banks
         self._batch_size = batch_size
+        self._check = check
         self._batch: list[KeyFrame] = []
         self._changed = threading.Condition()
-        self._failed = False
+        self._has_ended = False
+        self.error: BaseException | None = None
+        """Why no more detections will come, if it is not that all are there."""
         self.found: dict[int, Detections] = {}
+        """Without features: these would fill the memory, and `rows` has those that are wanted."""
         self.rows: dict[str, dict[int, Rows]] = {name: {} for name in banks}
 
     def consume(self, frame: KeyFrame) -> None:
         """Take one key frame; a full batch goes to the detector."""
         self._batch.append(frame)
         if len(self._batch) == self._batch_size:
-            self.flush()
+            self._flush()
 
-    def flush(self) -> None:
-        """Detect in what waits."""
+    def finish(self) -> None:
+        """Detect in what still waits; no key frame comes after this."""
+        self._flush()
+        with self._changed:
+            self._has_ended = True
+            self._changed.notify_all()
+
+    def _flush(self) -> None:
         batch, self._batch = self._batch, []
         if not batch:
             return
         try:
             found = self._detector.detect([frame.rgb for frame in batch])
-        except BaseException:
-            self.fail()
+            kept = {
+                frame.number: self._take(frame.number, detections)
+                for frame, detections in zip(batch, found, strict=True)
+            }
+        except BaseException as error:
+            # Whatever went wrong: clips that wait for these detections must not wait for ever.
+            self.fail(error)
             raise
-        for frame, detections in zip(batch, found, strict=True):
-            for name, bank in self._banks.items():
-                assert detections.features is not None
-                kept = of_category(detections, bank.roi_category)
-                self.rows[name][frame.number] = detections.features[kept]
         with self._changed:
-            self.found.update(
-                (frame.number, detections) for frame, detections in zip(batch, found, strict=True)
-            )
+            self.found.update(kept)
             self._changed.notify_all()
 
-    def fail(self) -> None:
-        """Release everyone who waits: no more detections will come."""
+    def _take(self, number: int, detections: Detections) -> Detections:
+        """Check, keep the rows of the banks, and leave the rest of the features behind."""
+        if self._check is not None:
+            self._check(number, detections)
+        for name, bank in self._banks.items():
+            assert detections.features is not None
+            self.rows[name][number] = detections.features[
+                of_category(detections, bank.roi_category)
+            ]
+        return replace(detections, features=None)
+
+    def fail(self, error: BaseException) -> BaseException:
+        """Release everyone who waits: no more detections will come; gives the first cause."""
         with self._changed:
-            self._failed = True
+            self.error = self.error or error
             self._changed.notify_all()
+            return self.error
 
     def wait_for(self, number: int) -> Detections:
         """Detections at a key time, as soon as they are there."""
         with self._changed:
-            self._changed.wait_for(lambda: self._failed or number in self.found)
+            self._changed.wait_for(
+                lambda: number in self.found or self._has_ended or self.error is not None
+            )
             if number not in self.found:
-                raise RuntimeError("the detector stopped before this key time")
+                raise RuntimeError(
+                    f"the detector ended before key time number {number}"
+                ) from self.error
             return self.found[number]
 
 

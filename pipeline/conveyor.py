@@ -29,7 +29,7 @@ class Conveyor(Generic[Item]):
         self._items.put(item)
 
     def close(self) -> None:
-        """Wait until every item is consumed."""
+        """Wait until every item is consumed; raises what the consumer raised."""
         self._items.put(None)
         self._thread.join()
         if self._error is not None:

@@ -1,5 +1,7 @@
 """One part of work: decode once, feed every missing stage, write, commit."""
 
+import errno
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -7,15 +9,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from reelbank.pipeline.finish import stored_detections
+from reelbank.pipeline.bank_details import bank_details, bank_dim
 from reelbank.pipeline.models import Models
 from reelbank.pipeline.plan import Part, PartSummary, Span
 from reelbank.pipeline.settings import ExtractSettings
 from reelbank.pipeline.span import SpanOutput, extract_span, nothing_of
-from reelbank.pipeline.stages import StageSpec, stage_base, unit_key
+from reelbank.pipeline.stages import StageSpec, stage_base, unit_bases, unit_key
+from reelbank.pipeline.stored import StoredDetections
 from reelbank.stores.commits import FileEntry, Unit
-from reelbank.stores.records import ContentError, Detections
+from reelbank.stores.live import bank_of
+from reelbank.stores.records import ContentError, VideoInfo
 from reelbank.stores.schemas import SCHEMAS
 from reelbank.stores.store import Store
 
@@ -32,7 +37,7 @@ def extract_part(
     """Decode the spans of `part` once, write what its stages lack and commit it stage by stage."""
     began = time.perf_counter()
     outputs = [
-        _extract(span, part.stages, models=models, settings=settings, store=store)
+        _extract(span, part.stages, models=models, settings=settings, store=store, specs=specs)
         for span in part.spans
     ]
     writer = PartWriter(part, outputs, store=store, settings=settings, specs=specs, models=models)
@@ -54,33 +59,36 @@ def extract_part(
 
 
 def _extract(
-    span: Span, stages: Sequence[str], *, models: Models, settings: ExtractSettings, store: Store
+    span: Span,
+    stages: Sequence[str],
+    *,
+    models: Models,
+    settings: ExtractSettings,
+    store: Store,
+    specs: Mapping[str, StageSpec],
 ) -> SpanOutput:
-    stored: dict[int, Detections] = {}
-    needs = any(
-        f"bank:{name}" in stages and bank.kind == "person" for name, bank in settings.banks.items()
-    )
+    wanted = {bank_of(stage) for stage in stages}
+    needs = any(name in wanted and bank.reads_detections for name, bank in settings.banks.items())
+    stored = None
     if needs and "detections" not in stages:
-        stored = _stored_detections(store, span, settings.key_step_seconds)
+        stored = StoredDetections(store, span, specs)
+    _check_unchanged(span.info)
     try:
-        return extract_span(span, stages, models=models, settings=settings, stored=stored)
+        output = extract_span(span, stages, models=models, settings=settings, stored=stored)
     except ContentError as error:
-        return nothing_of(span, stages, str(error))
+        output = nothing_of(span, stages, str(error))
+    _check_unchanged(span.info)
+    return output
 
 
-def _stored_detections(store: Store, span: Span, step: float) -> dict[int, Detections]:
-    """Detections of an earlier run by number of the key time."""
-    table = store.table("detections", span.info.video_id, span.start_seconds, span.end_seconds)
-    times, detections = stored_detections(table)
-    numbers = np.rint(times / step).astype(int).tolist()
-    return _NoneByDefault(zip(numbers, detections, strict=True))
-
-
-class _NoneByDefault(dict[int, Detections]):
-    """A key time without a stored detection had none."""
-
-    def __missing__(self, number: int) -> Detections:
-        return Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), ())
+def _check_unchanged(info: VideoInfo) -> None:
+    """OSError where the file is not the one that was probed: its rows would bear a wrong digest."""
+    status = os.stat(info.source)
+    if (status.st_size, status.st_mtime_ns) != (info.num_bytes, info.modified_ns):
+        message = (
+            "the file changed while this run was reading it; the next run takes what it is then"
+        )
+        raise OSError(errno.ESTALE, message, info.source)
 
 
 class PartWriter:
@@ -117,19 +125,20 @@ class PartWriter:
                     "detections", key=key, attempt=attempt, data=self._detections()
                 )
             ]
-        return self._write_bank(stage.removeprefix("bank:"), units, key, attempt)
+        bank = bank_of(stage)
+        assert bank is not None
+        return self._write_bank(bank, units, key, attempt)
 
     def _unit(self, stage: str, span: Span, output: SpanOutput) -> Unit:
         info = span.info
         base = stage_base(stage, self.specs, info.digest)
         details: dict[str, Any] = {
-            "base": base,
-            "any_decoder_base": stage_base(stage, self.specs, info.digest, any_decoder=True),
+            **unit_bases(stage, self.specs, info.digest),
             "ingredients": dict(self.specs[stage].ingredients),
             "decode": decode_details(output),
         }
-        if stage.startswith("bank:"):
-            details["bank"] = self._bank_details(stage.removeprefix("bank:"))
+        if (bank := bank_of(stage)) is not None:
+            details["bank"] = bank_details(bank, self.settings, self.specs, self.models)
         return Unit(
             video_id=info.video_id,
             digest=info.digest,
@@ -177,86 +186,52 @@ class PartWriter:
                 ]
         return pa.table(columns, schema=SCHEMAS["detections"])
 
-    def _bank_details(self, name: str) -> dict[str, Any]:
-        """What bank.json says: enough to know where every number of a row comes from."""
-        bank = self.settings.banks[name]
-        details: dict[str, Any] = {
-            "kind": bank.kind,
-            "dtype": bank.dtype,
-            "category": bank.roi_category,
-            "key_step_seconds": self.settings.key_step_seconds,
-            "dim": bank_dim(name, self.settings, self.models),
-        }
-        if bank.kind == "object":
-            detector = self.models.detector()
-            assert self.settings.detector is not None
-            return details | {
-                "model": self.settings.detector.kind,
-                "untrained": detector.untrained,
-                "weights_digest": self.specs[f"bank:{name}"].ingredients.get("weights"),
-            }
-        loaded = self.models.backbone(bank.backbone)
-        backbone = self.settings.backbones[bank.backbone].resolved()
-        if bank.kind == "grid":
-            details["grid_size"] = bank.grid_size
-        if bank.kind == "person":
-            details["roi_align"] = {
-                "aligned": True,
-                "size": 7,
-                "pool": "mean over time, max over 7x7",
-            }
-        return details | {
-            "model": backbone.name,
-            "clip": {
-                "num_frames": backbone.num_frames,
-                "stride": backbone.stride,
-                "rate": backbone.clip_rate,
-                "short_side": backbone.short_side,
-                "crop": None,
-                "mean": list(loaded.module.mean),
-                "std": list(loaded.module.std),
-            },
-            "precision": backbone.precision,
-            "seed": backbone.seed if loaded.untrained else None,
-            "untrained": loaded.untrained,
-            "weights_digest": loaded.weights_digest,
-            "licence": loaded.licence,
-        }
-
     def _write_bank(
         self, name: str, units: Sequence[Unit], key: str, attempt: str
     ) -> tuple[list[Unit], list[FileEntry]]:
-        dim = bank_dim(name, self.settings, self.models)
-        dtype = np.dtype(self.settings.banks[name].dtype)
-        counts_of = [
+        counts = [
             np.array([len(one) for one in output.rows[name]], np.int64) for output in self.outputs
         ]
-        rows = [one for output in self.outputs for one in output.rows[name]]
-        times = np.concatenate([output.times for output in self.outputs])
-        counts = np.concatenate(counts_of)
-        first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        placed, time_offset = [], 0
-        for unit, one in zip(units, counts_of, strict=True):
-            placed.append(
-                replace(
-                    unit,
-                    num_rows=int(one.sum()),
-                    time_offset=time_offset,
-                    num_times=len(one),
-                    row_offset=int(first[time_offset]),
-                )
-            )
-            time_offset += len(one)
+        first = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
+        placed = _placed(units, counts, first)
         group = self.store.write_bank(
             name,
             key=key,
             attempt=attempt,
-            rows=np.concatenate([np.empty((0, dim), np.float32), *rows]).astype(dtype),
-            times=times,
+            rows=self._rows(name),
+            times=np.concatenate([output.times for output in self.outputs]),
             first=first,
             units=placed,
         )
-        index = pa.table(
+        index = self._index(name, first)
+        return placed, [
+            group,
+            self.store.write_table("index", key=key, attempt=attempt, data=index),
+        ]
+
+    def _rows(self, name: str) -> NDArray[Any]:
+        """(n, dim) rows of all spans, in the type that the bank has on disk."""
+        dim = bank_dim(name, self.settings, self.models)
+        pieces = [one for output in self.outputs for one in output.rows[name]]
+        exact = np.concatenate([np.empty((0, dim), np.float32), *pieces])
+        with np.errstate(over="ignore"):
+            rows = exact.astype(self.settings.banks[name].dtype)
+        if not np.isfinite(exact).all():
+            raise ValueError(
+                f"bank {name!r}: the network gave numbers that are not finite; check its weights, "
+                "and its precision: float32 has the widest range"
+            )
+        if not np.isfinite(rows).all():
+            raise ValueError(
+                f"bank {name!r}: a row holds {np.abs(exact).max():.6g}, and {rows.dtype} ends at "
+                f"{np.finfo(rows.dtype).max:.6g}; set banks.{name}.dtype: float32"
+            )
+        return rows
+
+    def _index(self, name: str, first: NDArray[np.int64]) -> pa.Table:
+        """Lines of `index`: where the rows of each key time are."""
+        times = np.concatenate([output.times for output in self.outputs])
+        return pa.table(
             {
                 "bank": [name] * len(times),
                 "video_id": [
@@ -266,23 +241,30 @@ class PartWriter:
                 ],
                 "time": times,
                 "first_row": first[:-1],
-                "num_rows": counts.astype(np.int32),
+                "num_rows": np.diff(first).astype(np.int32),
             },
             schema=SCHEMAS["index"],
         )
-        return placed, [
-            group,
-            self.store.write_table("index", key=key, attempt=attempt, data=index),
-        ]
 
 
-def bank_dim(name: str, settings: ExtractSettings, models: Models) -> int:
-    """Length of a row."""
-    bank = settings.banks[name]
-    if bank.kind == "object":
-        return models.detector().feature_dim
-    dim = models.backbone(bank.backbone).module.feature_dim
-    return dim * bank.grid_size**2 if bank.kind == "grid" else dim
+def _placed(
+    units: Sequence[Unit], counts: Sequence[NDArray[np.int64]], first: NDArray[np.int64]
+) -> list[Unit]:
+    """Units with their places in the group; `counts` are each one's rows by key time."""
+    placed: list[Unit] = []
+    offset = 0
+    for unit, one in zip(units, counts, strict=True):
+        placed.append(
+            replace(
+                unit,
+                num_rows=int(one.sum()),
+                time_offset=offset,
+                num_times=len(one),
+                row_offset=int(first[offset]),
+            )
+        )
+        offset += len(one)
+    return placed
 
 
 def decode_details(output: SpanOutput) -> dict[str, Any]:

@@ -3,11 +3,9 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from reelbank.pipeline.decided import Decided, Lines, commit_decided, video_line
@@ -16,6 +14,7 @@ from reelbank.pipeline.plan import Finish
 from reelbank.pipeline.settings import ExtractSettings
 from reelbank.pipeline.shots.decide import shots_from_scores
 from reelbank.pipeline.stages import StageSpec
+from reelbank.pipeline.stored import detections_of
 from reelbank.pipeline.track.linker import link
 from reelbank.stores.records import Detections, Failure, Shot, Track, VideoInfo
 from reelbank.stores.store import Store
@@ -122,7 +121,7 @@ def _tracks(video: VideoInfo, store: Store, settings: ExtractSettings) -> Lines:
         Shot(**{name: line[name] for name in Shot.__slots__})
         for line in store.table("shots", video.video_id).sort_by("shot_id").to_pylist()
     ]
-    times, detections = stored_detections(store.table("detections", video.video_id))
+    times, detections = detections_of(store.table("detections", video.video_id))
     tracks = link(times, detections, shots, settings.tracks)
     found = dict(zip(times.tolist(), detections, strict=True))
     return {
@@ -154,29 +153,3 @@ def _track_line(
         "num_detections": len(track.times),
         "mean_score": float(np.mean(scores)),
     }
-
-
-def stored_detections(
-    table: pa.Table,
-) -> tuple[np.ndarray[Any, np.dtype[np.float64]], list[Detections]]:
-    """Lines of the table `detections` as one record for each key time that has any, rising."""
-    table = table.sort_by([("time", "ascending"), ("rank", "ascending")])
-    times, starts = np.unique(table["time"].to_numpy(), return_index=True)
-    boxes = np.stack([table[name].to_numpy() for name in ("x1", "y1", "x2", "y2")], axis=1)
-    scores = table["score"].to_numpy()
-    categories = table["category"].to_pylist()
-    looks = table["appearance"].to_pylist()
-    records = []
-    for start, end in pairwise([*starts.tolist(), len(table)]):
-        appearance = None
-        if all(look is not None for look in looks[start:end]):
-            appearance = np.stack([np.frombuffer(look, np.uint8) for look in looks[start:end]])
-        records.append(
-            Detections(
-                boxes[start:end],
-                scores[start:end],
-                tuple(categories[start:end]),
-                appearance=appearance,
-            )
-        )
-    return times.astype(np.float64), records

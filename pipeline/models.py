@@ -10,7 +10,7 @@ from reelbank.pipeline.backbones.models import LoadedBackbone, build_backbone
 from reelbank.pipeline.detect.build import build_detector
 from reelbank.pipeline.detect.protocol import Detector
 from reelbank.pipeline.settings import ExtractSettings
-from reelbank.stores.live import BANK_PREFIX
+from reelbank.stores.live import bank_of
 
 
 class Models:
@@ -31,7 +31,7 @@ class Models:
         Raises ValueError or ImportError where one cannot be had, whatever the video.
         """
         for stage in stages:
-            bank = self.settings.banks.get(stage.removeprefix(BANK_PREFIX))
+            bank = self.settings.banks.get(bank_of(stage) or "")
             if stage == "detections" or (bank is not None and bank.kind == "object"):
                 self.detector()
             elif bank is not None:

@@ -1,6 +1,6 @@
 """One span of one video: decoded once, shown to every stage that lacks it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
@@ -24,6 +24,8 @@ from reelbank.pipeline.models import Models
 from reelbank.pipeline.plan import Span
 from reelbank.pipeline.settings import ExtractSettings
 from reelbank.pipeline.shots.scorer import build_scorer
+from reelbank.pipeline.stored import StoredDetections
+from reelbank.stores.live import bank_of
 from reelbank.stores.records import Detections
 
 FRAMES_WAITING = 4
@@ -78,7 +80,7 @@ def nothing_of(span: Span, stages: Sequence[str], error: str) -> SpanOutput:
     end = min(span.end_seconds, span.info.end_seconds)
     lost = LostSpan(span.start_seconds, max(end, span.start_seconds), error)
     output = SpanOutput(report=DecodeReport(lost=(lost,)))
-    output.rows = {name.removeprefix("bank:"): [] for name in stages if name.startswith("bank:")}
+    output.rows = {bank: [] for stage in stages if (bank := bank_of(stage)) is not None}
     return output
 
 
@@ -88,66 +90,93 @@ def extract_span(
     *,
     models: Models,
     settings: ExtractSettings,
-    stored: Mapping[int, Detections],
+    stored: StoredDetections | None,
 ) -> SpanOutput:
     """Decode `span` once and feed `stages`.
 
-    `stored` holds the detections of an earlier run by number of the key time, for RoI banks that
-    are added later. A span in which the decoder reports damage is decoded again on one thread:
-    with several the frames that survive would depend on timing.
+    `stored` holds the detections of an earlier run, for RoI banks that are added later. A span in
+    which several threads of the decoder meet damage is decoded again on one: with several the
+    frames that survive would depend on timing.
     """
     try:
-        return _Feed(span, stages, models=models, settings=settings, stored=stored).run(
-            threads=settings.decode.threads
-        )
+        consumers = _consumers(span, stages, models=models, settings=settings, stored=stored)
+        return _Feed(span, settings, consumers).run(threads=settings.decode.threads)
     except Damaged:
-        return _Feed(span, stages, models=models, settings=settings, stored=stored).run(threads=1)
+        consumers = _consumers(span, stages, models=models, settings=settings, stored=stored)
+        return _Feed(span, settings, consumers).run(threads=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Consumers:
+    """The stages that look at the frames of one span."""
+
+    scores: ScoreRows | None
+    detections: DetectionRows | None
+    clips: dict[str, ClipFeatures]
+    """By the name of the 3D CNN."""
+
+
+def _consumers(
+    span: Span,
+    stages: Sequence[str],
+    *,
+    models: Models,
+    settings: ExtractSettings,
+    stored: StoredDetections | None,
+) -> _Consumers:
+    wanted = {bank_of(stage) for stage in stages}
+    banks = {name: bank for name, bank in settings.banks.items() if name in wanted}
+    objects = {name: bank for name, bank in banks.items() if bank.kind == "object"}
+    scores = None
+    if "scores" in stages and settings.shots is not None:
+        info = span.info
+        scores = ScoreRows(build_scorer(settings.shots, info.width, info.height, info.rotation))
+    detections = None
+    if "detections" in stages or objects:
+        detections = DetectionRows(
+            models.detector(),
+            objects,
+            batch_size=settings.resources.detector_batch,
+            check=None if stored is None else stored.check,
+        )
+    clips = {}
+    for name, backbone in settings.backbones.items():
+        fed = {
+            key: bank for key, bank in banks.items() if bank.backbone == name and key not in objects
+        }
+        if fed:
+            clips[name] = ClipFeatures(
+                models.backbone(name),
+                backbone.resolved(),
+                fed,
+                _detections_at(detections, stored),
+                settings.resources.device,
+            )
+    return _Consumers(scores, detections, clips)
+
+
+def _detections_at(
+    detections: DetectionRows | None, stored: StoredDetections | None
+) -> Callable[[int], Detections]:
+    """Whom clips ask for detections: the store where it has them, else the detector at work."""
+    if stored is not None:
+        return stored.at
+    if detections is not None:
+        return detections.wait_for
+    return _no_detections
+
+
+def _no_detections(number: int) -> Detections:
+    raise AssertionError(f"no bank asked for detections, but key time number {number} did")
 
 
 class _Feed:
     """The stages of one span and the schedule of frames that they wait for."""
 
-    def __init__(
-        self,
-        span: Span,
-        stages: Sequence[str],
-        *,
-        models: Models,
-        settings: ExtractSettings,
-        stored: Mapping[int, Detections],
-    ) -> None:
+    def __init__(self, span: Span, settings: ExtractSettings, consumers: _Consumers) -> None:
         self.span, self.settings = span, settings
-        banks = {name: bank for name, bank in settings.banks.items() if f"bank:{name}" in stages}
-        object_banks = {name: bank for name, bank in banks.items() if bank.kind == "object"}
-        self.scores: ScoreRows | None = None
-        if "scores" in stages and settings.shots is not None:
-            info = span.info
-            self.scores = ScoreRows(
-                build_scorer(settings.shots, info.width, info.height, info.rotation)
-            )
-        self.detections: DetectionRows | None = None
-        if "detections" in stages or object_banks:
-            self.detections = DetectionRows(
-                models.detector(), object_banks, batch_size=settings.resources.detector_batch
-            )
-        detections_at: Callable[[int], Detections] = stored.__getitem__
-        if self.detections is not None and "detections" in stages:
-            detections_at = self.detections.wait_for
-        self.clips: dict[str, ClipFeatures] = {}
-        for name, backbone in settings.backbones.items():
-            fed = {
-                key: bank
-                for key, bank in banks.items()
-                if bank.kind != "object" and bank.backbone == name
-            }
-            if fed:
-                self.clips[name] = ClipFeatures(
-                    models.backbone(name),
-                    backbone.resolved(),
-                    fed,
-                    detections_at,
-                    settings.resources.device,
-                )
+        self.scores, self.detections = consumers.scores, consumers.detections
+        self.clips = consumers.clips
         # An open end is closed where the packets end; times after the last frame are dropped.
         step = settings.key_step_seconds
         self.times = key_times(
@@ -155,6 +184,11 @@ class _Feed:
         )
         self.schedule: OnScreen[Frame, Request] = OnScreen(self._requests())
         self.slots: dict[tuple[str, int], list[Pixels]] = {}
+        self.whole: list[tuple[Request, Clip]] = []
+        """Clips that have all their frames, but whose key time may lie after the last frame."""
+        self.served: Frame | None = None
+        self.sizes: dict[int, Pixels] = {}
+        """The frame served last, by short side."""
 
     def _requests(self) -> list[tuple[float, Request]]:
         """Every time at which some stage wants the frame on screen, rising, with who wants it."""
@@ -171,17 +205,19 @@ class _Feed:
     def run(self, *, threads: int) -> SpanOutput:
         """Decode and feed; the stages work on threads of their own, behind bounded queues.
 
-        Raises Damaged where `threads` > 1 and the decoder reports damage.
+        Raises Damaged where the decoder uses several threads and reports damage.
         """
         self.belts: dict[str | None, Conveyor[Any]] = {}
         try:
             report, last = self._feed(threads)
             self._drain()
-        except BaseException:
-            if self.detections is not None:
-                self.detections.fail()
+        except BaseException as error:
+            # Clips that wait for a detection fail after the detector did; its error is the cause.
+            first = error if self.detections is None else self.detections.fail(error)
             for belt in self.belts.values():
                 belt.abandon()
+            if first is not error:
+                raise first from None
             raise
         return self._output(report, last)
 
@@ -209,24 +245,23 @@ class _Feed:
             span.info,
             start_pts=span.start_pts,
             threads=threads,
-            stop_on_damage=threads > 1,
+            stop_on_damage=True,
         ) as reader:
             for frame in reader:
-                if frame.time >= span.end_seconds and not self.schedule.pending:
+                is_wanted = self.schedule.pending or self.whole
+                if frame.time >= span.end_seconds and not is_wanted:
                     break
                 count.see(frame)
                 self._show_to_scorer(frame, previous)
-                count.used += self._serve(self.schedule.push(frame))
+                self._serve(self.schedule.push(frame), count)
+                self._send_clips(frame.time)
                 previous = frame
             last = None if previous is None else previous.time
             # Key times after the last frame do not exist; clips that reach past it repeat it.
-            count.used += self._serve(
-                [
-                    (request, frame)
-                    for request, frame in self.schedule.finish()
-                    if last is not None and request.time <= last + TIME_TOLERANCE
-                ]
-            )
+            rest = self.schedule.finish()
+            if last is not None:
+                self._serve([one for one in rest if _exists(one[0].time, last)], count)
+                self._send_clips(last)
             return count.report(reader, scored=self.scores is not None), last
 
     def _show_to_scorer(self, frame: Frame, previous: Frame | None) -> None:
@@ -237,31 +272,43 @@ class _Feed:
             belt.put((None, previous.rgb))
         belt.put((frame.time, frame.rgb))
 
-    def _serve(self, resolved: Sequence[tuple[Request, Frame]]) -> int:
-        """Hand frames to those who asked, each size made once; the number of frames used."""
-        sizes: dict[tuple[int, int], Pixels] = {}
+    def _serve(self, resolved: Sequence[tuple[Request, Frame]], count: "_Count") -> None:
+        """Hand frames to those who asked, each size made once."""
         for request, frame in resolved:
+            if frame is not self.served:
+                self.served, self.sizes = frame, {}
+                count.use(frame)
             if request.backbone is None:
                 self.belts["detections"].put(KeyFrame(request.number, frame.rgb))
                 continue
             settings = self.clips[request.backbone].settings
-            assert settings.short_side is not None
-            size = (id(frame), settings.short_side)
-            if size not in sizes:
-                sizes[size] = resize_short_side(frame.rgb, settings.short_side)
             frames = self.slots.setdefault((request.backbone, request.number), [])
-            frames.append(sizes[size])
+            frames.append(self._resized(frame, settings.short_side))
             if len(frames) == settings.num_frames:
                 del self.slots[request.backbone, request.number]
-                self.belts[f"clips:{request.backbone}"].put(Clip(request.number, frames))
-        return len({id(frame) for _, frame in resolved})
+                self.whole.append((request, Clip(request.number, frames)))
+
+    def _resized(self, frame: Frame, short_side: int | None) -> Pixels:
+        assert short_side is not None
+        if short_side not in self.sizes:
+            self.sizes[short_side] = resize_short_side(frame.rgb, short_side)
+        return self.sizes[short_side]
+
+    def _send_clips(self, seen_until: float) -> None:
+        """Send the clips whose key time has come: a clip of one frame is whole before that."""
+        whole, self.whole = self.whole, []
+        for request, clip in whole:
+            if _exists(request.time, seen_until):
+                self.belts[f"clips:{request.backbone}"].put(clip)
+            else:
+                self.whole.append((request, clip))
 
     def _drain(self) -> None:
         """Wait for every stage; detections first, because clips wait for them."""
         for name, belt in self.belts.items():
             belt.close()
             if name == "detections" and self.detections is not None:
-                self.detections.flush()
+                self.detections.finish()
         for stage in self.clips.values():
             stage.flush()
 
@@ -280,6 +327,11 @@ class _Feed:
         return output
 
 
+def _exists(key_time: float, last: float) -> bool:
+    """Whether a key time lies in a video whose last frame comes at `last`."""
+    return key_time <= last + TIME_TOLERANCE
+
+
 class _Count:
     """Counts frames inside the span."""
 
@@ -294,6 +346,10 @@ class _Count:
             self.first = frame.time if self.first is None else self.first
             self.frames += 1
             self.corrupt += frame.corrupt
+
+    def use(self, frame: Frame) -> None:
+        """Count one frame that some stage looks at."""
+        self.used += self.span.holds(frame.time)
 
     def report(self, reader: PyAVReader, *, scored: bool) -> DecodeReport:
         """What the reader and the counts tell; a scorer has looked at every frame."""

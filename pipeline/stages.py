@@ -16,6 +16,7 @@ from reelbank.pipeline.detect.detectron2_config import settings_digest
 from reelbank.pipeline.detect.weights import weights_digest
 from reelbank.pipeline.settings import FEATURES_VERSION, BackboneSettings, ExtractSettings
 from reelbank.stores.keys import digest_of
+from reelbank.stores.live import bank_stage
 
 FINISH_STAGES = ("video", "shots", "tracks")
 """Decided once for a whole video, after all its parts."""
@@ -74,7 +75,7 @@ def stage_specs(settings: ExtractSettings, *, accept_decoder: bool = False) -> d
             "tracks", {"tracks": asdict(settings.tracks)}, reads=("detections", "shots")
         )
     for name in settings.banks:
-        specs[f"bank:{name}"] = _bank_spec(name, settings, decoder)
+        specs[bank_stage(name)] = _bank_spec(name, settings, decoder)
     if accept_decoder:
         return {name: replace(spec, any_decoder_read=True) for name, spec in specs.items()}
     return specs
@@ -97,7 +98,8 @@ def _bank_spec(name: str, settings: ExtractSettings, decoder: Mapping[str, str])
             if key not in ("batch_size", "sha256")
         }
         ingredients["weights"] = backbone_digest(backbone)
-    return StageSpec(f"bank:{name}", ingredients, ("detections",) if bank.reads_detections else ())
+    reads = ("detections",) if bank.reads_detections else ()
+    return StageSpec(bank_stage(name), ingredients, reads)
 
 
 def backbone_digest(backbone: BackboneSettings) -> str | None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from reelbank.stores.files import Files
 from reelbank.stores.groups import ROWS_PER_CHUNK, OpenGroups
-from reelbank.stores.live import BANK_PREFIX, LiveSet, LiveUnit
+from reelbank.stores.live import LiveSet, LiveUnit, bank_stage
 from reelbank.stores.names import unknown
 
 TOLERANCE_SECONDS = 1e-6
@@ -48,7 +48,7 @@ class FeatureBank:
         self.name = name
         self._files, self._live = files, live
         self._groups = OpenGroups(files)
-        self._stage = f"{BANK_PREFIX}{name}"
+        self._stage = bank_stage(name)
         newest = max(live.select(stage=self._stage), key=lambda item: item.order)
         self.metadata = bank_metadata(newest)
         """What the newest part says of itself: kind, model, clip, weights digest, ..."""

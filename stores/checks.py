@@ -6,7 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from reelbank.stores.commits import FileEntry, Unit
-from reelbank.stores.live import BANK_PREFIX, tables_of
+from reelbank.stores.live import bank_of, tables_of
 
 
 def check_slices(units: Sequence[Unit], first: NDArray[Any]) -> None:
@@ -28,9 +28,7 @@ def check_commit(stage: str, units: Sequence[Unit], files: Sequence[FileEntry]) 
     if not units or any(unit.stage != stage for unit in units):
         raise ValueError(f"a commit of stage {stage!r} needs units, all of that stage")
     for entry in files:
-        allowed = (
-            entry.name in tables if entry.kind == "table" else f"{BANK_PREFIX}{entry.name}" == stage
-        )
+        allowed = entry.name in tables if entry.kind == "table" else entry.name == bank_of(stage)
         if not allowed:
             raise ValueError(f"stage {stage!r} does not write the {entry.kind} {entry.name!r}")
     if len({(entry.kind, entry.name) for entry in files}) != len(files):

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from reelbank.stores.bank import bank_metadata
 from reelbank.stores.files import Files
-from reelbank.stores.live import BANK_PREFIX, LiveSet, VisibleFile
+from reelbank.stores.live import LiveSet, VisibleFile, bank_stage
 from reelbank.stores.schemas import FORMAT_VERSION, SCHEMAS
 
 
@@ -39,7 +39,7 @@ def bank_descriptions(live: LiveSet) -> dict[str, dict[str, Any]]:
     """For each live bank: the metadata of its newest part, how much there is, whether all agree."""
     found = {}
     for bank in live.banks():
-        items = live.select(stage=f"{BANK_PREFIX}{bank}")
+        items = live.select(stage=bank_stage(bank))
         newest = max(items, key=lambda item: item.order)
         variants = {json.dumps(bank_metadata(item), sort_keys=True) for item in items}
         found[bank] = bank_metadata(newest) | {

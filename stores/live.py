@@ -25,12 +25,22 @@ BANK_PREFIX = "bank:"
 """Start of the stage name of a bank."""
 
 
+def bank_stage(bank: str) -> str:
+    """Name of the stage that makes a bank."""
+    return f"{BANK_PREFIX}{bank}"
+
+
+def bank_of(stage: str) -> str | None:
+    """The bank that a stage makes; None for the stages that make tables."""
+    return stage.removeprefix(BANK_PREFIX) if stage.startswith(BANK_PREFIX) else None
+
+
 def tables_of(stage: str) -> tuple[str, ...]:
     """Tables that a stage may write, its own first; ValueError for an unknown stage."""
-    if stage.startswith(BANK_PREFIX):
+    if bank_of(stage) is not None:
         return ("index", "failures")
     if stage not in TABLES_OF_STAGE:
-        known = ", ".join([*sorted(TABLES_OF_STAGE), f"{BANK_PREFIX}<name>"])
+        known = ", ".join([*sorted(TABLES_OF_STAGE), bank_stage("<name>")])
         raise ValueError(f"unknown stage {stage!r}; known: {known}")
     return TABLES_OF_STAGE[stage]
 
@@ -190,8 +200,7 @@ class LiveSet:
 
     def banks(self) -> list[str]:
         """Banks that have a live unit, sorted."""
-        stages = {group[1] for group in self._groups if group[1].startswith(BANK_PREFIX)}
-        return sorted(stage.removeprefix(BANK_PREFIX) for stage in stages)
+        return sorted({bank for _, stage in self._groups if (bank := bank_of(stage)) is not None})
 
     def visible(self, table: str) -> list[VisibleFile]:
         """Files of a table that hold live lines, by path, each with the videos that count."""

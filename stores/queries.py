@@ -48,6 +48,8 @@ FROM detections
 LEFT JOIN links USING (video_id, time, rank)
 LEFT JOIN tracks USING (video_id, track_id)
 """
+_ATTEMPT = r"regexp_extract(filename, '\.([0-9A-Za-z]+)\.parquet$', 1)"
+"""The attempt that wrote a file, from its name; a column of `failures`."""
 _SCHEME = "reelbank"
 
 
@@ -162,7 +164,9 @@ class _ReadOnly(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no type
 def _view(table: str, visible: Sequence[VisibleFile], names: _FileNames) -> str:
     """CREATE VIEW over the files of a table; files with dead lines are read apart and filtered."""
     whole = [names.of(one) for one in visible if one.only is None]
+    has_attempt = table == "failures"
     columns = ", ".join(f'"{name}"' for name in SCHEMAS[table].names)
+    columns += f", {_ATTEMPT} AS attempt" if has_attempt else ""
     selects = []
     if whole:
         selects.append(f"SELECT {columns} FROM {_read_parquet(whole)}")
@@ -175,13 +179,14 @@ def _view(table: str, visible: Sequence[VisibleFile], names: _FileNames) -> str:
         nulls = ", ".join(
             f'NULL::{_SQL_TYPES[field.type]} AS "{field.name}"' for field in SCHEMAS[table]
         )
+        nulls += ", NULL::VARCHAR AS attempt" if has_attempt else ""
         selects = [f"SELECT {nulls} WHERE false"]
     return f'CREATE VIEW "{table}" AS ' + " UNION ALL ".join(selects)
 
 
 def _read_parquet(paths: Sequence[str]) -> str:
     listed = ", ".join(map(_literal, paths))
-    return f"read_parquet([{listed}], hive_partitioning = false)"
+    return f"read_parquet([{listed}], hive_partitioning = false, filename = true)"
 
 
 def _literal(text: str) -> str:

@@ -60,7 +60,8 @@ class VideoInfo:
     declared_seconds: float | None
     """Duration that the header claims; None where it is silent."""
     num_packets: int
-    """Video packets found by reading the container to its end."""
+    """Video packets to be shown, found by reading the container to its end; those that an edit list
+    discards are left out."""
     end_seconds: float
     """Latest packet stamp plus its duration: where the timeline ends as far as packets tell."""
 

@@ -22,7 +22,7 @@ from reelbank.stores.groups import encode_group, group_digest
 from reelbank.stores.history import History
 from reelbank.stores.identity import files_at, json_object, make_store, no_store, read_store_id
 from reelbank.stores.info import bank_descriptions, store_info
-from reelbank.stores.live import BANK_PREFIX, LiveSet
+from reelbank.stores.live import LiveSet, bank_stage
 from reelbank.stores.names import unknown
 from reelbank.stores.queries import Parameters, run_query
 from reelbank.stores.tables import encode_table, read_lines
@@ -288,7 +288,7 @@ class Store:
     # Inside; called with the lock held.
 
     def _bank(self, name: str, live: LiveSet) -> FeatureBank:
-        if not live.select(stage=f"{BANK_PREFIX}{name}"):
+        if not live.select(stage=bank_stage(name)):
             raise unknown("bank", name, live.banks())
         return FeatureBank(name, self.files, live)
 

@@ -11,7 +11,7 @@ from reelbank.stores.commits import Commit, FileEntry
 from reelbank.stores.files import Files
 from reelbank.stores.groups import Group, group_digest, open_group
 from reelbank.stores.history import commit_names, parse_commit
-from reelbank.stores.live import BANK_PREFIX, LiveSet
+from reelbank.stores.live import LiveSet, bank_stage
 from reelbank.stores.schemas import schema_of
 from reelbank.stores.store import Store
 
@@ -140,7 +140,7 @@ def _check_group(files: Files, entry: FileEntry) -> Iterator[Problem]:
 def _check_units(files: Files, live: LiveSet) -> Iterator[Problem]:
     """Each live bank unit against its group, and its lines of the index against both."""
     for bank in live.banks():
-        for item in live.select(stage=f"{BANK_PREFIX}{bank}"):
+        for item in live.select(stage=bank_stage(bank)):
             entry, index = item.file("bank", bank), item.file("table", "index")
             if entry is None or index is None:
                 yield Problem(

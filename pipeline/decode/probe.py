@@ -83,7 +83,7 @@ def probe(
 ) -> Probe:
     """Learn what the video in a local file is.
 
-    `num_packets` counts packets to be shown (an edit list may leave some out).
+    `num_packets` counts packets to be shown (what an edit list discards is left out).
     Raises ContentError if the file holds no video that can be decoded, OSError if it cannot be
     read.
     """

@@ -42,7 +42,7 @@ SEEK_BACK_SECONDS = (0.0, 1.0, 10.0)
 
 
 class Damaged(Exception):
-    """Damage met by a reader with `stop_on_damage`: start the span again with one thread."""
+    """Damage met on several threads with `stop_on_damage`: start the span again with one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,9 @@ class PyAVReader:
     """Iterates over a video's frames, from the start or from one of its probed key frames.
 
     Use it as a context manager and iterate once. The tallies below count up while iterating and
-    are whole when it has ended.
+    are whole when it has ended. With `stop_on_damage` the first damage raises Damaged, but only
+    where the decoder uses several threads: with one (as HEVC does, whatever `threads` says) the
+    same frames survive every time.
     """
 
     def __init__(
@@ -131,7 +133,7 @@ class PyAVReader:
         self._path = path
         self._info = info
         self._start_pts = start_pts
-        self._threads = threads
+        self._threads = self._threads_used = threads
         self._stop_on_damage = stop_on_damage
         self._converter = RGBConverter(info)
         self._container: InputContainer | None = None
@@ -177,7 +179,7 @@ class PyAVReader:
         return self._last_pts == self._start_pts
 
     def __iter__(self) -> Iterator[Frame]:
-        """Give the frames in order; raises Damaged at the first damage if asked to."""
+        """Give the frames in order; raises Damaged where `stop_on_damage` says so."""
         frames = self._frames()
         if self._start_pts is None:
             yield from frames
@@ -215,7 +217,7 @@ class PyAVReader:
         if self._container is None:
             raise RuntimeError("use the reader as a context manager")
         stream = video_stream(self._container, self._path)
-        use_threads(stream, self._threads)
+        self._threads_used = use_threads(stream, self._threads)
         return self._container, stream, clock_of(self._info)
 
     def _close(self) -> None:
@@ -347,5 +349,5 @@ class PyAVReader:
         self._stop(f"{span.error} at {span.start_seconds:.3f} s")
 
     def _stop(self, damage: str) -> None:
-        if self._stop_on_damage:
+        if self._stop_on_damage and self._threads_used > 1:
             raise Damaged(f"{self._path}: {damage}")

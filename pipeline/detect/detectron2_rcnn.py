@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reelbank.pipeline.backbones.checkpoints import load_state
-from reelbank.pipeline.detect.appearance import appearance
 from reelbank.pipeline.detect.boxes import clip
 from reelbank.pipeline.detect.config import Detectron2Config
 from reelbank.pipeline.detect.detectron2_config import (
@@ -27,7 +26,7 @@ from reelbank.pipeline.detect.detectron2_config import (
     config_path,
 )
 from reelbank.pipeline.detect.loading import fill_model
-from reelbank.pipeline.detect.selection import select, wanted_labels
+from reelbank.pipeline.detect.selection import Selector, to_numpy
 from reelbank.pipeline.detect.weights import checked_digest, weights_path
 from reelbank.stores.records import Detections
 
@@ -70,8 +69,12 @@ class Detectron2Detector:
             self._model = build_model(settings).eval()
         self._pool = _RoiFeatures(self._model, config)
         self.feature_dim = self._pool.feature_dim
-        self._names = _category_names(settings, num_categories=self._model.roi_heads.num_classes)
-        self._wanted = wanted_labels(self._names, config.categories)
+        self._selector = Selector(
+            _category_names(settings, num_categories=self._model.roi_heads.num_classes),
+            config.categories,
+            max_per_frame=config.max_per_frame,
+            feature_dim=self.feature_dim,
+        )
         if config.weights is not None:
             path = weights_path(config)
             checked_digest(path, config.sha256)
@@ -86,7 +89,7 @@ class Detectron2Detector:
         ordered = np.ascontiguousarray(frame[:, :, ::-1]) if self._is_bgr else frame
         resize = self._resize.get_transform(ordered)
         if min(resize.new_h, resize.new_w) < 1:  # So long and thin that no short side is left.
-            return self._found_nothing(frame)
+            return self._selector.nothing(frame)
         resized = resize.apply_image(ordered).astype(np.float32)
         image = torch.as_tensor(resized.transpose(2, 0, 1))
         with torch.autocast(self._device.type, dtype=torch.float16, enabled=self._autocasts):
@@ -95,38 +98,16 @@ class Detectron2Detector:
             proposals, _ = self._model.proposal_generator(images, maps, None)
             (found,), _ = self._model.roi_heads(images, maps, proposals, None)
         size = np.asarray([resize.new_w, resize.new_h] * 2, dtype=np.float32)
-        boxes = clip(_to_numpy(found.pred_boxes.tensor) / size)
-        scores = _to_numpy(found.scores)
+        boxes = clip(to_numpy(found.pred_boxes.tensor) / size)
+        scores = to_numpy(found.scores)
         labels = found.pred_classes.cpu().numpy()
-        kept = select(
-            boxes,
-            scores,
-            labels,
-            wanted=self._wanted,
-            max_per_frame=self.config.max_per_frame,
-        )
-        if not len(kept):
-            return self._found_nothing(frame)
-        final_boxes = found.pred_boxes.tensor[torch.from_numpy(kept).to(self._device)]
-        with torch.autocast(self._device.type, dtype=torch.float16, enabled=self._autocasts):
-            features = self._pool(maps, final_boxes)
-        return Detections(
-            boxes=boxes[kept],
-            scores=scores[kept],
-            categories=tuple(self._names[label] for label in labels[kept]),
-            features=_to_numpy(features),
-            appearance=appearance(frame, boxes[kept]),
-        )
 
-    def _found_nothing(self, frame: NDArray[np.uint8]) -> Detections:
-        boxes = np.zeros((0, 4), dtype=np.float32)
-        return Detections(
-            boxes=boxes,
-            scores=np.zeros(0, dtype=np.float32),
-            categories=(),
-            features=np.zeros((0, self.feature_dim), dtype=np.float32),
-            appearance=appearance(frame, boxes),
-        )
+        def features_at(kept: NDArray[np.intp]) -> NDArray[np.float32]:
+            final = found.pred_boxes.tensor[torch.from_numpy(kept).to(self._device)]
+            with torch.autocast(self._device.type, dtype=torch.float16, enabled=self._autocasts):
+                return to_numpy(self._pool(maps, final))
+
+        return self._selector.detections(frame, boxes, scores, labels, features_at)
 
 
 class _RoiFeatures:
@@ -192,8 +173,3 @@ def _category_names(settings: CfgNode, *, num_categories: int) -> tuple[str, ...
         if names is not None and len(names) == num_categories:
             return tuple(names)
     return tuple(f"category_{label}" for label in range(num_categories))
-
-
-def _to_numpy(tensor: Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = tensor.float().cpu().numpy()
-    return array

@@ -13,15 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models import get_model_builder, get_model_weights
 
 from reelbank.pipeline.backbones.checkpoints import load_state
-from reelbank.pipeline.detect.appearance import appearance
 from reelbank.pipeline.detect.boxes import clip
 from reelbank.pipeline.detect.config import TorchvisionConfig
 from reelbank.pipeline.detect.loading import fill_model
-from reelbank.pipeline.detect.selection import select, wanted_labels
+from reelbank.pipeline.detect.selection import Selector, to_numpy
 from reelbank.pipeline.detect.weights import checked_digest, weights_path
 from reelbank.stores.records import Detections
 
@@ -40,8 +39,7 @@ class TorchvisionDetector:
         self.config = config
         self.untrained = config.weights is None
         self._device = torch.device(device)
-        self._names = tuple(get_model_weights(config.model)["COCO_V1"].meta["categories"])
-        self._wanted = wanted_labels(self._names, config.categories)
+        names = tuple(get_model_weights(config.model)["COCO_V1"].meta["categories"])
         self._autocasts = config.mixed_precision and self._device.type == "cuda"
         model: Any = _build_model(config)
         if config.weights is not None:
@@ -53,6 +51,12 @@ class TorchvisionDetector:
             model.to(memory_format=torch.channels_last)
         self._model = model
         self.feature_dim = int(model.roi_heads.box_predictor.cls_score.in_features)
+        self._selector = Selector(
+            names,
+            config.categories,
+            max_per_frame=config.max_per_frame,
+            feature_dim=self.feature_dim,
+        )
 
     def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """Detections of each frame: RoI features are the box head's output at the final boxes."""
@@ -61,7 +65,7 @@ class TorchvisionDetector:
     @torch.inference_mode()
     def _detect_one(self, frame: NDArray[np.uint8]) -> Detections:
         if self._has_no_pixels(frame):
-            return self._found_nothing(frame)
+            return self._selector.nothing(frame)
         # Copied: the frame may be read-only, or a view that PyTorch cannot hold.
         pixels = torch.from_numpy(frame.copy()).to(self._device)
         image = pixels.permute(2, 0, 1).float() / 255.0  # (height, width, 3) -> (3, height, width)
@@ -72,29 +76,17 @@ class TorchvisionDetector:
             (found,), _ = self._model.roi_heads(maps, proposals, images.image_sizes)
         height, width = images.image_sizes[0]
         size = np.asarray([width, height, width, height], dtype=np.float32)
-        boxes = clip(_to_numpy(found["boxes"]) / size)
-        scores = _to_numpy(found["scores"])
+        boxes = clip(to_numpy(found["boxes"]) / size)
+        scores = to_numpy(found["scores"])
         labels = found["labels"].cpu().numpy()
-        kept = select(
-            boxes,
-            scores,
-            labels,
-            wanted=self._wanted,
-            max_per_frame=self.config.max_per_frame,
-        )
-        if not len(kept):
-            return self._found_nothing(frame)
-        final_boxes = found["boxes"][torch.from_numpy(kept).to(self._device)]
-        with torch.autocast(self._device.type, dtype=torch.float16, enabled=self._autocasts):
-            pooled = self._model.roi_heads.box_roi_pool(maps, [final_boxes], images.image_sizes)
-            features = self._model.roi_heads.box_head(pooled)  # (n, 1024)
-        return Detections(
-            boxes=boxes[kept],
-            scores=scores[kept],
-            categories=tuple(self._names[label] for label in labels[kept]),
-            features=_to_numpy(features),
-            appearance=appearance(frame, boxes[kept]),
-        )
+
+        def features_at(kept: NDArray[np.intp]) -> NDArray[np.float32]:
+            final = found["boxes"][torch.from_numpy(kept).to(self._device)]
+            with torch.autocast(self._device.type, dtype=torch.float16, enabled=self._autocasts):
+                pooled = self._model.roi_heads.box_roi_pool(maps, [final], images.image_sizes)
+                return to_numpy(self._model.roi_heads.box_head(pooled))  # (n, 1024)
+
+        return self._selector.detections(frame, boxes, scores, labels, features_at)
 
     def _has_no_pixels(self, frame: NDArray[np.uint8]) -> bool:
         """Whether the frame is so long and thin that resizing would leave it no short side."""
@@ -102,16 +94,6 @@ class TorchvisionDetector:
         transform = self._model.transform
         scale = min(min(transform.min_size) / short, transform.max_size / long)
         return bool(short * scale < 1.0)
-
-    def _found_nothing(self, frame: NDArray[np.uint8]) -> Detections:
-        boxes = np.zeros((0, 4), dtype=np.float32)
-        return Detections(
-            boxes=boxes,
-            scores=np.zeros(0, dtype=np.float32),
-            categories=(),
-            features=np.zeros((0, self.feature_dim), dtype=np.float32),
-            appearance=appearance(frame, boxes),
-        )
 
 
 def _build_model(config: TorchvisionConfig) -> nn.Module:
@@ -159,8 +141,3 @@ def _fetch_published(config: TorchvisionConfig) -> Path:
             f"{digits}; remove the file, so that it is fetched again"
         )
     return path
-
-
-def _to_numpy(tensor: Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = tensor.float().cpu().numpy()
-    return array

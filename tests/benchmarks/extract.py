@@ -87,10 +87,10 @@ def measure_overlap(film: Path) -> dict[str, Any]:
     info = _info(film)
     span = Span(info, 0.0, float("inf"))
     warm_up = Span(replace(info, end_seconds=2.0), 0.0, 2.0)
-    extract_span(warm_up, PART_STAGES, models=models, settings=settings, stored={})
+    extract_span(warm_up, PART_STAGES, models=models, settings=settings, stored=None)
 
     def stages(*names: str) -> Callable[[], object]:
-        return lambda: extract_span(span, names, models=models, settings=settings, stored={})
+        return lambda: extract_span(span, names, models=models, settings=settings, stored=None)
 
     runs: dict[str, Callable[[], object]] = {"decode": lambda: _decode(info, settings)}
     runs |= {name: stages(name) for name in STAGES_ALONE} | {"all": stages(*PART_STAGES)}

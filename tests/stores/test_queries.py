@@ -8,7 +8,7 @@ import pytest
 
 from reelbank import open_store
 from reelbank.stores.schemas import SCHEMAS
-from tests.stores.builders import filled_store
+from tests.stores.builders import commit_lines, filled_store, unit
 
 
 @pytest.fixture(scope="module", params=["plain", "[odd] *name"])
@@ -25,9 +25,33 @@ def digests(store):
 def test_every_table_is_a_view_with_its_columns_even_when_it_is_empty(tmp_path, table):
     store = open_store(str(tmp_path / "s"), create=True)
     found = store.sql(f'select * from "{table}"')
+    if table == "failures":
+        found = found.drop_columns("attempt")
     assert len(found) == 0
     assert found.schema.names == SCHEMAS[table].names
     assert found.schema.types == SCHEMAS[table].types
+
+
+def test_a_failure_tells_the_attempt_that_met_it(store):
+    failure = {
+        "video_id": "one.mp4",
+        "stage": "decode",
+        "start_seconds": 0.0,
+        "end_seconds": 1.0,
+        "error": "a hole",
+    }
+    videos = [unit("one.mp4", "video"), unit("gone.mp4", "video")]
+    lines = {"failures": [failure, failure | {"video_id": "gone.mp4"}]}
+    first = commit_lines(store, "video", videos, lines)
+    found = store.sql("select * from failures order by video_id").to_pylist()
+    assert [line["attempt"] for line in found] == [first.attempt] * 2
+    # A file of which some lines are dead is read in another way.
+    second = commit_lines(
+        store, "video", [unit("gone.mp4", "video", key="again")], {"failures": []}
+    )
+    found = store.sql("select video_id, attempt from failures").to_pylist()
+    assert found == [{"video_id": "one.mp4", "attempt": first.attempt}]
+    assert second.attempt != first.attempt
 
 
 def test_views_runs_index_and_tracked_answer(store):

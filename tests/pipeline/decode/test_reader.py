@@ -151,6 +151,11 @@ def test_pictures_that_a_decoder_drops_without_a_word_are_a_lost_span(tmp_path):
     (lost,) = decoded.reader.lost
     assert (lost.start_seconds, lost.end_seconds) == pytest.approx((0.8, 1.6))
     assert "20 packets gave no picture" in lost.error
+    # HEVC is decoded on one thread whatever was asked for: doing it again would change nothing.
+    info = probe_file(silent).info
+    with PyAVReader(str(silent), info, threads=2, stop_on_damage=True) as reader:
+        assert [frame.time for frame in reader] == decoded.times
+    assert reader.lost == [lost]
 
 
 def check_seeking(path: str, *, threads: int) -> None:
