@@ -26,7 +26,7 @@ from reelbank.jobs.worker import Unreadable, Worker
 from reelbank.pipeline.decided import commit_decided, unreadable
 from reelbank.pipeline.plan import Decision, Finish, Part, Plan, plan
 from reelbank.pipeline.settings import ExtractSettings
-from reelbank.pipeline.stages import stage_base, stage_specs, unit_bases, unit_key
+from reelbank.pipeline.stages import naming_base, stage_specs, unit_bases, unit_key
 from reelbank.stores import layout
 from reelbank.stores.files import Files
 from reelbank.stores.records import VideoInfo
@@ -155,7 +155,7 @@ class Extraction:
                 stage,
                 [
                     unit_key(
-                        stage_base(stage, self.specs, span.info.digest),
+                        naming_base(unit_bases(stage, self.specs, span.info.digest)),
                         span.info.video_id,
                         span.start_seconds,
                         span.end_seconds,

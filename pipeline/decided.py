@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from reelbank.pipeline.stages import StageSpec, stage_base, unit_bases, unit_key
+from reelbank.pipeline.stages import StageSpec, naming_base, unit_bases, unit_key
 from reelbank.stores.commits import Unit
 from reelbank.stores.records import Failure, VideoInfo
 from reelbank.stores.schemas import SCHEMAS
@@ -56,11 +56,13 @@ def commit_decided(
 
 
 def _unit(stage: str, one: Decided, specs: Mapping[str, StageSpec]) -> Unit:
-    base = stage_base(stage, specs, one.digest)
+    bases = unit_bases(stage, specs, one.digest)
     details: dict[str, Any] = {"ingredients": dict(specs[stage].ingredients)}
-    name = base if one.final else f"{base} given up"
+    name = naming_base(bases)
     if one.final:
-        details |= unit_bases(stage, specs, one.digest)
+        details |= bases
+    else:
+        name = f"{name} given up"
     for line in one.lines.get("videos", ()):
         # Where the file lies is said anew when it moves, though nothing else depends on it.
         details["file"] = [line["source"], line["modified_ns"]]

@@ -16,7 +16,7 @@ from reelbank.pipeline.models import Models
 from reelbank.pipeline.plan import Part, PartSummary, Span
 from reelbank.pipeline.settings import ExtractSettings
 from reelbank.pipeline.span import SpanOutput, extract_span, nothing_of
-from reelbank.pipeline.stages import StageSpec, stage_base, unit_bases, unit_key
+from reelbank.pipeline.stages import StageSpec, naming_base, unit_bases, unit_key
 from reelbank.pipeline.stored import StoredDetections
 from reelbank.stores.commits import FileEntry, Unit
 from reelbank.stores.live import bank_of
@@ -131,9 +131,9 @@ class PartWriter:
 
     def _unit(self, stage: str, span: Span, output: SpanOutput) -> Unit:
         info = span.info
-        base = stage_base(stage, self.specs, info.digest)
+        bases = unit_bases(stage, self.specs, info.digest)
         details: dict[str, Any] = {
-            **unit_bases(stage, self.specs, info.digest),
+            **bases,
             "ingredients": dict(self.specs[stage].ingredients),
             "decode": decode_details(output),
         }
@@ -145,7 +145,7 @@ class PartWriter:
             stage=stage,
             start_seconds=span.start_seconds,
             end_seconds=span.end_seconds,
-            key=unit_key(base, info.video_id, span.start_seconds, span.end_seconds),
+            key=unit_key(naming_base(bases), info.video_id, span.start_seconds, span.end_seconds),
             num_rows=0,
             details=details,
         )

@@ -156,6 +156,11 @@ def unit_bases(name: str, specs: Mapping[str, StageSpec], content: str) -> dict[
     return bases
 
 
+def naming_base(bases: Mapping[str, str]) -> str:
+    """The base that names a unit: another one where it may stem from another decoder."""
+    return bases.get("base", bases["any_decoder_base"])
+
+
 def unit_key(base: str, video_id: str, start_seconds: float, end_seconds: float) -> str:
     """Name of a stage's output for one span of one video."""
     # repr keeps every digit, and writes an open end as 'inf', which JSON has no word for.
