@@ -24,7 +24,7 @@ class Selector:
         feature_dim: int,
     ) -> None:
         """`names` are those of the network's labels; `categories` the wanted ones, None for all."""
-        self._names = names
+        self.names = names
         self._wanted = wanted_labels(names, categories)
         self._max_per_frame = max_per_frame
         self._feature_dim = feature_dim
@@ -44,7 +44,7 @@ class Selector:
         return Detections(
             boxes=boxes[kept],
             scores=scores[kept],
-            categories=tuple(self._names[label] for label in labels[kept]),
+            categories=tuple(self.names[label] for label in labels[kept]),
             features=features_at(kept),
             appearance=appearance(frame, boxes[kept]),
         )

@@ -106,8 +106,8 @@ class TestDetectron2(DetectorContract):
     def test_random_weights_are_flagged_and_names_are_cocos(self, detector, found):
         assert detector.untrained is True
         assert detector.feature_dim == 48
-        assert "person" in detector._names
-        assert len(detector._names) == 80
+        assert "person" in detector._selector.names
+        assert len(detector._selector.names) == 80
 
 
 @needs_detectron2
