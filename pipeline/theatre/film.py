@@ -115,10 +115,10 @@ def _pictures(
     script: Script, config: FilmConfig
 ) -> Iterator[tuple[NDArray[np.uint8], list[_Placed]]]:
     """Every frame (height, width, 3) RGB with the people placed in it, farthest first."""
-    wardrobe = _Wardrobe()
     views: dict[tuple[int, int], NDArray[np.uint8]] = {}
     margin = round(0.06 * config.width)
     for scene in script.scenes:
+        wardrobe = _Wardrobe()  # Of one scene, so that memory does not grow with the film.
         camera = (scene.set_index, scene.camera)
         if camera not in views:
             width = config.width + 2 * margin
