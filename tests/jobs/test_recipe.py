@@ -106,7 +106,7 @@ def test_a_wrong_type_or_choice_names_the_key_and_what_was_found(override, words
         ("banks.clip.grid_size=0", ["banks.clip", "grid_size=0", "use 1 or more"]),
         ("banks.clip.backbone=other", ["banks.clip.backbone='other'", "known: main"]),
         ("backbones.main.name=slowonly_tny", ["backbones.main", "slowonly_tny", "slowonly_tiny"]),
-        ("banks.a/b.kind=clip", ["'a/b'", "use letters"]),
+        ("banks.a/b.kind=clip", ["'a/b'", "start with a letter"]),
         ("detector=null", ["banks.person", "needs a detector"]),
         ("resources.device=cuda", ["resources", "gpus=0"]),
         ("tracks.max_gap_seconds=0.5", ["tracks.max_gap_seconds=0.5", "raise it"]),
