@@ -17,6 +17,10 @@ OBJECT_STORE_BYTES = 80 * 2**20
 WORKER_ENVIRONMENT = {
     # Ray's telemetry has crashed workers while they load models.
     "OTEL_SDK_DISABLED": "true",
+    # Frames come and go by the thousand: where they are given back to the system at once, an
+    # extractor's memory stays flat however long the film is.
+    "MALLOC_MMAP_THRESHOLD_": "1000000",
+    "MALLOC_TRIM_THRESHOLD_": "10000000",
 }
 
 
