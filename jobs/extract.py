@@ -128,17 +128,19 @@ class Extraction:
 
     def _revive(self, found: Plan) -> bool:
         """Settings that went from A to B and back to A find the work of the first A still there."""
-        keys = [key for work in found.works for key in self._commit_keys(work)]
+        before = self._committed_keys()
+        keys = [key for work in found.works for key in self._commit_keys(work) if key in before]
         revived = [self.store.revive(key, run=self.run) for key in keys]
         return any(commit is not None for commit in revived)
 
     def _with_revivals(self, found: Plan) -> tuple[Decision, ...]:
         """The decisions, with what a real run would revive as reused."""
+        before = self._committed_keys()
         revived = {
             (span.info.video_id, stage)
             for work in found.works
             for stage, key in zip(work.stages, self._commit_keys(work), strict=True)
-            if self.store.committed(key) is not None
+            if key in before
             for span in work.spans
         }
         return tuple(
@@ -148,8 +150,11 @@ class Extraction:
             for one in found.decisions
         )
 
+    def _committed_keys(self) -> set[str]:
+        # All at once: asking the store key by key would list its commits for each.
+        return {commit.key for commit in self.store.commits()}
+
     def _commit_keys(self, work: Part | Finish) -> list[str]:
-        spans = work.spans
         return [
             self.store.commit_key(
                 stage,
@@ -160,7 +165,7 @@ class Extraction:
                         span.start_seconds,
                         span.end_seconds,
                     )
-                    for span in spans
+                    for span in work.spans
                 ],
             )
             for stage in work.stages

@@ -179,6 +179,22 @@ def _sentence(error: Mapping[str, Any]) -> str:
 
 def _written(path: Sequence[str]) -> list[str]:
     """The path as it stands in the YAML: without the tags of unions."""
+    return _walk(path)[0]
+
+
+def _node_at(path: Sequence[str]) -> Any:
+    """The annotation at a path."""
+    return _walk(path)[1]
+
+
+def _fields_at(path: Sequence[str]) -> list[str]:
+    members = _members(_node_at(path))
+    one = next(iter(members.values())) if len(members) == 1 else None
+    return [field.name for field in fields(one)] if one is not None else []
+
+
+def _walk(path: Sequence[str]) -> tuple[list[str], Any]:
+    """Down the settings: the steps that a person writes, and the annotation where they lead."""
     written: list[str] = []
     node: Any = ExtractSettings
     for step in path:
@@ -188,27 +204,7 @@ def _written(path: Sequence[str]) -> list[str]:
             continue
         written.append(step)
         node = _child(next(iter(members.values()), None) if len(members) == 1 else None, node, step)
-    return written
-
-
-def _fields_at(path: Sequence[str]) -> list[str]:
-    members = _members(_node_at(path))
-    one = next(iter(members.values())) if len(members) == 1 else None
-    return [field.name for field in fields(one)] if one is not None else []
-
-
-def _node_at(path: Sequence[str]) -> Any:
-    """The annotation at a path."""
-    node: Any = ExtractSettings
-    for step in path:
-        members = _members(node)
-        if len(members) > 1 and step in members:
-            node = members[step]
-        else:
-            node = _child(
-                next(iter(members.values()), None) if len(members) == 1 else None, node, step
-            )
-    return node
+    return written, node
 
 
 def _members(node: Any) -> dict[str, Any]:
