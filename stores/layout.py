@@ -12,6 +12,7 @@ SNAPSHOTS = "snapshots"
 RUNS = "runs"
 TABLES = "tables"
 BANKS = "banks"
+LABELS = "labels"
 
 _TOKEN = re.compile(r"[0-9A-Za-z]+")
 _BANK = re.compile(r"[A-Za-z][0-9A-Za-z_-]*")
@@ -19,6 +20,11 @@ _RUN = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]*")
 _COMMIT_NAME = re.compile(r"([0-9A-Za-z]+)(?:\.(\d+))?\.json")
 _SNAPSHOT_NAME = re.compile(r"(\d+)\.parquet")
 _TABLE_PATH = re.compile(r"tables/[a-z_]+/[0-9A-Za-z]+\.[0-9A-Za-z]+\.parquet")
+_LABEL_SET = re.compile(r"[A-Za-z][0-9A-Za-z_.-]*@[0-9A-Za-z][0-9A-Za-z_.-]*")
+_LABELS_PATH = re.compile(
+    r"labels/[A-Za-z][0-9A-Za-z_.-]*@[0-9A-Za-z][0-9A-Za-z_.-]*"
+    r"/(labels|classes)\.[0-9A-Za-z]+\.[0-9A-Za-z]+\.parquet"
+)
 _BANK_PATH = re.compile(r"banks/[A-Za-z][0-9A-Za-z_-]*/[0-9A-Za-z]+\.[0-9A-Za-z]+\.zarr")
 
 
@@ -30,6 +36,13 @@ def table_path(table: str, *, key: str, attempt: str) -> str:
 def bank_path(bank: str, *, key: str, attempt: str) -> str:
     """Zarr group of one attempt at one commit of a bank."""
     return f"{BANKS}/{checked_bank(bank)}/{_token(key)}.{_token(attempt)}.zarr"
+
+
+def labels_path(label_set: str, table: str, *, key: str, attempt: str) -> str:
+    """File of one table, `labels` or `classes`, of a label set, given as 'name@version'."""
+    return (
+        f"{LABELS}/{checked_label_set(label_set)}/{table}.{_token(key)}.{_token(attempt)}.parquet"
+    )
 
 
 def bank_description_path(bank: str) -> str:
@@ -73,7 +86,8 @@ def run_path(run_id: str) -> str:
 
 def is_data_path(path: str) -> bool:
     """Whether the path names a table file or a bank group: all that a commit may point at."""
-    return bool(_TABLE_PATH.fullmatch(path) or _BANK_PATH.fullmatch(path))
+    patterns = (_TABLE_PATH, _BANK_PATH, _LABELS_PATH)
+    return any(pattern.fullmatch(path) for pattern in patterns)
 
 
 def group_of(path: str) -> str | None:
@@ -89,6 +103,16 @@ def checked_bank(bank: str) -> str:
             f"bank name {bank!r} must start with a letter and hold letters, digits, '_' and '-'"
         )
     return bank
+
+
+def checked_label_set(label_set: str) -> str:
+    """The set's 'name@version', or a ValueError where it could not be a folder's name."""
+    if not _LABEL_SET.fullmatch(label_set):
+        raise ValueError(
+            f"label set {label_set!r} must be name@version, the name starting with a letter, both "
+            "of letters, digits, '_', '.' and '-'"
+        )
+    return label_set
 
 
 def _token(text: str) -> str:

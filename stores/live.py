@@ -25,6 +25,23 @@ BANK_PREFIX = "bank:"
 """Start of the stage name of a bank."""
 
 
+LABELS_PREFIX = "labels:"
+"""Start of the stage name of a label set, 'labels:<name>@<version>'."""
+
+ANY_CONTENT = ""
+"""Digest of a unit that holds whatever a video's bytes are: labels are about the film."""
+
+
+def labels_stage(label_set: str) -> str:
+    """Name of the stage that brings a label set, given as 'name@version'."""
+    return f"{LABELS_PREFIX}{label_set}"
+
+
+def label_set_of(stage: str) -> str | None:
+    """The label set, 'name@version', that a stage brings; None for all other stages."""
+    return stage.removeprefix(LABELS_PREFIX) if stage.startswith(LABELS_PREFIX) else None
+
+
 def bank_stage(bank: str) -> str:
     """Name of the stage that makes a bank."""
     return f"{BANK_PREFIX}{bank}"
@@ -39,6 +56,8 @@ def tables_of(stage: str) -> tuple[str, ...]:
     """Tables that a stage may write, its own first; ValueError for an unknown stage."""
     if bank_of(stage) is not None:
         return ("index", "failures")
+    if label_set_of(stage) is not None:
+        return ("labels", "classes")
     if stage not in TABLES_OF_STAGE:
         known = ", ".join([*sorted(TABLES_OF_STAGE), bank_stage("<name>")])
         raise ValueError(f"unknown stage {stage!r}; known: {known}")
@@ -105,6 +124,8 @@ class Ledger:
         known = self.by_unit_key.get(unit.key)
         if known is None or known.order < item.order:
             self.by_unit_key[unit.key] = item.commit
+        if unit.digest == ANY_CONTENT:
+            return
         newest = self._newest.get(unit.video_id)
         if newest is None or newest.order < item.order:
             self._newest[unit.video_id] = item
@@ -165,9 +186,10 @@ class LiveSet:
                 entries[entry.path] = entry
                 videos[entry.path].add(item.unit.video_id)
         for path in sorted(entries):
-            hides = videos[path] != videos_of_file[path]
-            only = tuple(sorted(videos[path])) if hides else None
             entry = entries[path]
+            # The label map of a set is of no video.
+            hides = videos[path] != videos_of_file[path] and entry.name != "classes"
+            only = tuple(sorted(videos[path])) if hides else None
             self._visible[f"{entry.kind}:{entry.name}"].append(VisibleFile(entry, only))
 
     def __len__(self) -> int:
@@ -247,7 +269,7 @@ def _live_of(group: Iterable[LiveUnit], digest: str) -> tuple[LiveUnit, ...]:
     covered, live = _Covered(), []
     for item in sorted(group, key=lambda item: item.order, reverse=True):
         start, end = item.unit.start_seconds, item.unit.end_seconds
-        if not covered.overlaps(start, end) and item.unit.digest == digest:
+        if not covered.overlaps(start, end) and item.unit.digest in (digest, ANY_CONTENT):
             live.append(item)
         covered.add(start, end)
     return tuple(sorted(live, key=lambda item: item.unit.start_seconds))

@@ -112,6 +112,49 @@ SCHEMAS: dict[str, pa.Schema] = {
         _required("first_row", _I64),
         _required("num_rows", _I32),
     ),
+    # Imported or hand-made labels, all sets in one long table; a line has a time, a span, or
+    # neither (it is about the whole video), and a box or none.
+    "labels": _schema(
+        _required("label_set", _TEXT),
+        _required("version", _TEXT),
+        _required("video_id", _TEXT),
+        # 'train', 'validation', 'test', ...; null where the file says nothing.
+        pa.field("split", _TEXT),
+        # What is asked: 'action', 'verb', 'noun', 'relationship', 'view_count', ..., or 'excluded':
+        # the official evaluation leaves this time out.
+        _required("task", _TEXT),
+        pa.field("time", _F64),
+        pa.field("start_seconds", _F64),
+        pa.field("end_seconds", _F64),
+        # float64, so that an annotation file's decimals come back as they were.
+        pa.field("x1", _F64),
+        pa.field("y1", _F64),
+        pa.field("x2", _F64),
+        pa.field("y2", _F64),
+        # Name and number of the class; null where the task asks for a number or there is none.
+        pa.field("label", _TEXT),
+        pa.field("label_id", _I32),
+        # The number, where the task asks for one.
+        pa.field("value", _F64),
+        # Person or object within the video.
+        pa.field("instance_id", _I64),
+        # Lines of one annotated segment share it (a verb and its noun).
+        pa.field("segment_id", _TEXT),
+        pa.field("participant", _TEXT),
+        # The video's name as the file spells it, and the line of the file (from 1).
+        _required("source_name", _TEXT),
+        _required("source_line", _I64),
+    ),
+    # The label maps of the label sets: every class, also those that no line has.
+    "classes": _schema(
+        _required("label_set", _TEXT),
+        _required("version", _TEXT),
+        _required("task", _TEXT),
+        _required("label_id", _I32),
+        _required("label", _TEXT),
+        # Whether the official evaluation counts it.
+        _required("evaluated", pa.bool_()),
+    ),
     # Reserved for heads: nothing writes it yet.
     "predictions": _schema(
         _required("video_id", _TEXT),

@@ -22,6 +22,8 @@ from reelbank.stores.groups import encode_group, group_digest
 from reelbank.stores.history import History
 from reelbank.stores.identity import files_at, json_object, make_store, no_store, read_store_id
 from reelbank.stores.info import bank_descriptions, store_info
+from reelbank.stores.keys import digest_of
+from reelbank.stores.labels import encoded_labels, label_files, label_units
 from reelbank.stores.live import LiveSet, bank_stage
 from reelbank.stores.names import unknown
 from reelbank.stores.queries import Parameters, run_query
@@ -182,6 +184,38 @@ class Store:
                 )
             )
             return created or self._history.committed(new_key)
+
+    def commit_labels(
+        self,
+        name: str,
+        version: str,
+        *,
+        lines: pa.Table,
+        classes: pa.Table,
+        details: Mapping[str, Any],
+        run: str,
+    ) -> Commit | None:
+        """Bring in a label set whole, in place of what it held; None where the same is there.
+
+        `lines` and `classes` have the columns of `label_schema`; `details` says where they came
+        from, as plain JSON.
+        """
+        label_set = f"{name}@{version}"
+        encoded = {
+            table: encoded_labels(table, label_set, data)
+            for table, data in (("labels", lines), ("classes", classes))
+        }
+        digest = digest_of(
+            {"files": [hashlib.sha256(data).hexdigest() for data in encoded.values()]}
+        )
+        units = label_units(label_set, lines, self.live(), digest=digest, details=details)
+        stage, attempt = units[0].stage, self.new_attempt()
+        num_rows = {"labels": len(lines), "classes": len(classes)}
+        key = commit_key(stage, units)
+        files = label_files(label_set, encoded, num_rows, key=key, attempt=attempt)
+        for entry in files:
+            self.files.write_new(entry.path, encoded[entry.name])
+        return self.commit(stage, units, files, run=run, attempt=attempt)
 
     def write_run(self, run_id: str, record: Mapping[str, Any]) -> None:
         """Write, or write again, what is known of a run; plain JSON."""

@@ -19,6 +19,7 @@ from tests.stores.builders import STRANGE_NAMES, filled_store
 VALUES = {
     pa.string(): ["", *STRANGE_NAMES],
     pa.binary(): [bytes(48), bytes(range(48))],
+    pa.bool_(): [True, False],
     pa.int32(): [0, -1, 2**31 - 1],
     # pandas holds integers beside nulls as float64, so none beyond 2**53.
     pa.int64(): [0, 2**53, -(2**40)],

@@ -86,7 +86,7 @@ def test_parameters_are_bound_by_position_and_by_name(store):
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("select * from detection", r"Table with name detection.*tables: detections, "),
+        ("select * from detection", r"Table with name detection.*tables: classes, detections, "),
         ("select nope from detections", 'column "nope" not found'),
         ("selec 1", "syntax error"),
         ("", "one statement, this has 0"),
