@@ -10,7 +10,7 @@ from reelbank.pipeline.backbones.models import LoadedBackbone, build_backbone
 from reelbank.pipeline.detect.build import build_detector
 from reelbank.pipeline.detect.protocol import Detector
 from reelbank.pipeline.settings import ExtractSettings
-from reelbank.stores.live import bank_of
+from reelbank.stores.stages import bank_of
 
 
 class Models:

@@ -25,7 +25,7 @@ from reelbank.pipeline.plan import Span
 from reelbank.pipeline.settings import ExtractSettings
 from reelbank.pipeline.shots.scorer import build_scorer
 from reelbank.pipeline.stored import StoredDetections
-from reelbank.stores.live import bank_of
+from reelbank.stores.stages import bank_of
 from reelbank.stores.records import Detections
 
 FRAMES_WAITING = 4

@@ -16,7 +16,7 @@ from reelbank.pipeline.detect.detectron2_config import settings_digest
 from reelbank.pipeline.detect.weights import weights_digest
 from reelbank.pipeline.settings import FEATURES_VERSION, BackboneSettings, ExtractSettings
 from reelbank.stores.keys import digest_of
-from reelbank.stores.live import bank_stage
+from reelbank.stores.stages import bank_stage
 
 FINISH_STAGES = ("video", "shots", "tracks")
 """Decided once for a whole video, after all its parts."""

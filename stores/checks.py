@@ -6,7 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from reelbank.stores.commits import FileEntry, Unit
-from reelbank.stores.live import bank_of, tables_of
+from reelbank.stores.stages import bank_of, tables_of
 
 
 def check_slices(units: Sequence[Unit], first: NDArray[Any]) -> None:
@@ -31,7 +31,12 @@ def check_commit(stage: str, units: Sequence[Unit], files: Sequence[FileEntry]) 
         allowed = entry.name in tables if entry.kind == "table" else entry.name == bank_of(stage)
         if not allowed:
             raise ValueError(f"stage {stage!r} does not write the {entry.kind} {entry.name!r}")
-    if len({(entry.kind, entry.name) for entry in files}) != len(files):
+    groups = [entry.path for entry in files if entry.kind == "bank"]
+    if any(unit.group is not None and unit.group not in groups for unit in units):
+        raise ValueError(f"a commit of stage {stage!r} has a unit in a group that it does not name")
+    several = len(groups) > 1 and all(unit.group is not None for unit in units)
+    single = [entry for entry in files if not (several and entry.kind == "bank")]
+    if len({(entry.kind, entry.name) for entry in single}) != len(single):
         raise ValueError(f"a commit of stage {stage!r} has two files of one table or bank")
     videos: set[str] = set()
     for unit in units:

@@ -10,6 +10,9 @@ from typing import Any, Literal
 from reelbank.stores import layout
 from reelbank.stores.keys import digest_of
 
+Order = tuple[int, str, int]
+"""Sequence, key and generation of a commit: its place in history."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unit:
@@ -35,6 +38,11 @@ class Unit:
     """Banks: index of the unit's first row in the group's `rows`."""
     details: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """Plain JSON: decode statistics; under 'bank' the metadata of a bank."""
+    origin: Order | None = None
+    """Place in history of the commit that compaction moved the unit from; None: it was not moved.
+    A moved unit takes the place of its original, and of nothing newer."""
+    group: str | None = None
+    """Banks: path of the unit's group, where its commit names several."""
 
     def __post_init__(self) -> None:
         if not self.start_seconds < self.end_seconds:
@@ -94,6 +102,8 @@ class Commit:
     """UTC, ISO 8601; for people only."""
     generation: int = 0
     """0 for the first commit of this key, then 1, 2, ...: made again after it was superseded."""
+    removes: tuple[str, ...] = ()
+    """Videos of which nothing older counts any more."""
 
     @property
     def name(self) -> str:
@@ -101,7 +111,7 @@ class Commit:
         return layout.commit_name(self.key, self.generation)
 
     @property
-    def order(self) -> tuple[int, str, int]:
+    def order(self) -> Order:
         """Later commits compare greater."""
         return (self.sequence, self.key, self.generation)
 
@@ -112,6 +122,7 @@ class Commit:
             for name in ("key", "generation", "attempt", "stage", "run", "sequence", "created")
         }
         plain["replaces"] = list(self.replaces)
+        plain["removes"] = list(self.removes)
         plain["units"] = [_unit_to_plain(unit) for unit in self.units]
         plain["files"] = [dataclasses.asdict(entry) for entry in self.files]
         return json.dumps(plain, allow_nan=False, indent=1).encode()
@@ -124,7 +135,8 @@ class Commit:
             units = tuple(_unit_from_plain(unit) for unit in plain.pop("units"))
             files = tuple(FileEntry(**entry) for entry in plain.pop("files"))
             replaces = tuple(plain.pop("replaces"))
-            return cls(units=units, files=files, replaces=replaces, **plain)
+            removes = tuple(plain.pop("removes", ()))
+            return cls(units=units, files=files, replaces=replaces, removes=removes, **plain)
         except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
             raise ValueError(f"not a commit of format 1: {error!r}") from error
 
@@ -146,4 +158,11 @@ def _unit_from_plain(plain: Mapping[str, Any]) -> Unit:
     fields = dict(plain)
     if fields["end_seconds"] is None:
         fields["end_seconds"] = math.inf
+    if fields.get("origin") is not None:
+        fields["origin"] = _order(fields["origin"])
     return Unit(**fields)
+
+
+def _order(plain: Sequence[Any]) -> Order:
+    sequence, key, generation = plain
+    return int(sequence), str(key), int(generation)

@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import secrets
+import time
 from collections.abc import Sequence
 from typing import BinaryIO, cast
 
@@ -13,6 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 _CHUNK_BYTES = 1 << 20
+_SETTLED_NS = 3_000_000_000
 
 TEMPORARY_PREFIX = ".writing-"
 """Start of the name of a file that is not whole yet."""
@@ -76,6 +78,20 @@ class Files:
         except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted(name.rstrip("/").rsplit("/", 1)[-1] for name in found)
+
+    def settled_stamp(self, folder: str) -> int | None:
+        """A local folder's modification time, in nanoseconds: equal means nothing was added.
+
+        None where that cannot be trusted: the folder is remote, or changed so lately that another
+        file could come under the same stamp.
+        """
+        if not self.is_local:
+            return None
+        try:
+            stamp = os.stat(self.absolute(folder)).st_mtime_ns
+        except OSError:
+            return None
+        return stamp if time.time_ns() - stamp > _SETTLED_NS else None
 
     def walk(self, folder: str) -> list[str]:
         """Paths, relative to the root, of all files below a folder, sorted."""

@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Sequence
+from dataclasses import replace
 
 from reelbank.stores import layout
 from reelbank.stores.commits import Commit
@@ -23,6 +24,7 @@ class History:
         self.ledger = Ledger()
         self._live: LiveSet | None = None
         self._num_in_snapshot = 0
+        self._stamp: int | None = None
 
     def live(self) -> LiveSet:
         """What counts, as of the last refresh."""
@@ -32,24 +34,15 @@ class History:
 
     def committed(self, key: str) -> Commit | None:
         """The newest commit of that key, live or not; None where there is none."""
-        generation = self.ledger.generations.get(key)
-        if generation is None:
-            return None
-        return self.ledger.commits[layout.commit_name(key, generation)]
+        return self.ledger.newest(key)
 
     def create(self, draft: Commit) -> Commit | None:
         """Put the commit on disk, as a new generation where it was superseded; None: too late."""
         previous = self.committed(draft.key)
         if previous is not None and self.ledger.is_live(previous):
             return None
-        commit = Commit(
-            key=draft.key,
-            attempt=draft.attempt,
-            stage=draft.stage,
-            units=draft.units,
-            files=draft.files,
-            run=draft.run,
-            sequence=draft.sequence,
+        commit = replace(
+            draft,
             replaces=self.ledger.overlapped(draft.units),
             created=_now(),
             generation=0 if previous is None else previous.generation + 1,
@@ -57,7 +50,7 @@ class History:
         created = self._files.create(layout.commit_path(commit.name), commit.to_json())
         if not created:
             self.refresh()
-            there = self.ledger.commits.get(commit.name)
+            there = self.ledger.commit(commit.name) if commit.name in self.ledger else None
             # A conditional put that is tried again can lose to itself.
             return there if there == commit else None
         self.ledger.add(commit)
@@ -66,32 +59,44 @@ class History:
         return commit
 
     def _snapshot_if_due(self) -> None:
-        due = self._num_in_snapshot + COMMITS_PER_SNAPSHOT
-        if len(self.ledger.commits) < due:
+        # More seldom as the store grows: a snapshot holds everything.
+        interval = max(COMMITS_PER_SNAPSHOT, len(self.ledger) // COMMITS_PER_SNAPSHOT // 4)
+        if len(self.ledger) < self._num_in_snapshot + interval:
             return
         # Another process may have written one in the meantime.
         self._num_in_snapshot = max(snapshot_sizes(self._files), default=0)
-        if len(self.ledger.commits) >= self._num_in_snapshot + COMMITS_PER_SNAPSHOT:
-            write_snapshot(self._files, self.ledger.commits.values())
-            self._num_in_snapshot = len(self.ledger.commits)
+        if len(self.ledger) >= self._num_in_snapshot + interval:
+            self.write_snapshot()
+
+    def write_snapshot(self) -> None:
+        """Write all that is known into one file, so that opening is quick."""
+        write_snapshot(self._files, self.ledger.columns())
+        self._num_in_snapshot = len(self.ledger)
 
     def refresh(self) -> None:
-        """Take in what others committed: one listing, and the commits not seen before."""
+        """Take in what others committed: one listing, and the commits not seen before.
+
+        Nothing at all where the folder's own stamp says that nobody added a file.
+        """
+        stamp = self._files.settled_stamp(layout.COMMITS)
+        if stamp is not None and stamp == self._stamp:
+            return
         names = set(commit_names(self._files))
-        if self.ledger.commits.keys() - names:
-            # Someone removed commits: begin anew.
-            self.ledger = Ledger()
-            self._live = None
-        if not self.ledger.commits and names:
-            known = read_snapshot(self._files)
-            self._num_in_snapshot = len(known)
-            for name in known.keys() & names:
-                self.ledger.add(known[name])
-        missing = sorted(names - self.ledger.commits.keys())
+        if not len(self.ledger) or any(name not in names for name in self.ledger):
+            # At first, and where someone removed commits: begin anew.
+            self._begin(names)
+        missing = sorted(name for name in names if name not in self.ledger)
         if missing:
             self._live = None
         for commit in read_commits(self._files, missing):
             self.ledger.add(commit)
+        self._stamp = stamp
+
+    def _begin(self, names: set[str]) -> None:
+        base = read_snapshot(self._files) if names else None
+        gone = () if base is None else base.numbers.keys() - names
+        self.ledger, self._live = Ledger(base, gone), None
+        self._num_in_snapshot = 0 if base is None else len(base)
 
 
 def commit_names(files: Files) -> list[str]:

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 
 from reelbank.stores.bank import bank_metadata
 from reelbank.stores.files import Files
-from reelbank.stores.live import LiveSet, VisibleFile, bank_stage
+from reelbank.stores.live import LiveSet, VisibleFile
+from reelbank.stores.stages import bank_stage
 from reelbank.stores.schemas import FORMAT_VERSION, SCHEMAS
 
 

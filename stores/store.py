@@ -6,6 +6,7 @@ import os
 import secrets
 import threading
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,10 @@ from reelbank.stores.identity import files_at, json_object, make_store, no_store
 from reelbank.stores.info import bank_descriptions, store_info
 from reelbank.stores.keys import digest_of
 from reelbank.stores.labels import encoded_labels, label_files, label_units
-from reelbank.stores.live import LiveSet, bank_stage
+from reelbank.stores.live import LiveSet, LiveUnit
 from reelbank.stores.names import unknown
 from reelbank.stores.queries import Parameters, run_query
+from reelbank.stores.stages import REMOVAL, bank_stage
 from reelbank.stores.tables import encode_table, read_lines
 
 __all__ = ["Commit", "FileEntry", "LiveSet", "Store", "Unit", "open_store"]
@@ -141,19 +143,56 @@ class Store:
     ) -> Commit | None:
         """Make the files visible; None, quietly, where another writer did this work first."""
         check_commit(stage, units, files)
-        with self._lock:
-            self._history.refresh()
-            return self._history.create(
-                Commit(
-                    key=commit_key(stage, units),
-                    attempt=attempt,
-                    stage=stage,
-                    units=tuple(units),
-                    files=tuple(files),
-                    run=run,
-                    sequence=self._history.ledger.max_sequence + 1,
-                )
-            )
+        return self._create(
+            key=commit_key(stage, units),
+            attempt=attempt,
+            stage=stage,
+            units=tuple(units),
+            files=tuple(files),
+            run=run,
+        )
+
+    def move(
+        self,
+        stage: str,
+        items: Sequence[LiveUnit],
+        files: Sequence[FileEntry],
+        *,
+        groups: Sequence[str | None],
+        attempt: str,
+    ) -> Commit | None:
+        """Make these files hold live units in place of those that hold them now.
+
+        Nothing that was committed since the units were looked at is hidden. `groups` has, for each
+        unit of a bank, the path of its group among `files`; otherwise None.
+        """
+        units = [
+            replace(item.unit, origin=item.order[:3], group=group)
+            for item, group in zip(items, groups, strict=True)
+        ]
+        check_commit(stage, units, files)
+        key = digest_of({"moved": [unit.key for unit in units], "attempt": attempt})
+        return self._create(
+            key=key,
+            attempt=attempt,
+            stage=stage,
+            units=tuple(units),
+            files=tuple(files),
+            run=items[0].commit.run,
+        )
+
+    def remove(self, video_ids: Collection[str], *, run: str) -> Commit | None:
+        """Take videos out: nothing of them that was committed so far counts any more."""
+        attempt = self.new_attempt()
+        return self._create(
+            key=digest_of({"removed": sorted(video_ids), "attempt": attempt}),
+            attempt=attempt,
+            stage=REMOVAL,
+            units=(),
+            files=(),
+            run=run,
+            removes=tuple(sorted(video_ids)),
+        )
 
     def revive(
         self, key: str, *, video_ids: Collection[str] | None = None, run: str | None = None
@@ -171,17 +210,16 @@ class Store:
             units = [u for u in old.units if video_ids is None or u.video_id in video_ids]
             if not units:
                 return None
+            # They are to count as new, wherever compaction had put them.
+            units = [replace(unit, origin=None) for unit in units]
             new_key = commit_key(old.stage, units)
-            created = self._history.create(
-                Commit(
-                    key=new_key,
-                    attempt=old.attempt,
-                    stage=old.stage,
-                    units=tuple(units),
-                    files=old.files,
-                    run=old.run if run is None else run,
-                    sequence=self._history.ledger.max_sequence + 1,
-                )
+            created = self._create(
+                key=new_key,
+                attempt=old.attempt,
+                stage=old.stage,
+                units=tuple(units),
+                files=old.files,
+                run=old.run if run is None else run,
             )
             return created or self._history.committed(new_key)
 
@@ -242,17 +280,12 @@ class Store:
             self._history.refresh()
             return self._history.committed(key)
 
-    def committed_unit(self, unit_key: str) -> Commit | None:
-        """The newest commit, live or not, that holds a unit of that key; None if there is none."""
-        with self._lock:
-            self._history.refresh()
-            return self._history.ledger.by_unit_key.get(unit_key)
-
     def commits(self) -> list[Commit]:
         """All commits, oldest first."""
         with self._lock:
             self._history.refresh()
-            return sorted(self._history.ledger.commits.values(), key=lambda commit: commit.order)
+            ledger = self._history.ledger
+            return sorted(map(ledger.commit, ledger), key=lambda commit: commit.order)
 
     def fingerprint(self) -> dict[tuple[str, str, float, float], tuple[str, tuple[str, ...]]]:
         """Live spans -> (unit key, file digests): equal where runs differ in nothing but luck."""
@@ -319,7 +352,13 @@ class Store:
         """Videos by status, hours, rows, banks, bytes and runs, as plain JSON."""
         return store_info(self.id, self.files, self.live(), num_runs=len(self.runs()))
 
-    # Inside; called with the lock held.
+    # Inside.
+
+    def _create(self, **fields: Any) -> Commit | None:
+        with self._lock:
+            self._history.refresh()
+            sequence = self._history.ledger.max_sequence + 1
+            return self._history.create(Commit(sequence=sequence, **fields))
 
     def _bank(self, name: str, live: LiveSet) -> FeatureBank:
         if not live.select(stage=bank_stage(name)):

@@ -11,7 +11,8 @@ from reelbank.stores.commits import Commit, FileEntry
 from reelbank.stores.files import Files
 from reelbank.stores.groups import Group, group_digest, open_group
 from reelbank.stores.history import commit_names, parse_commit
-from reelbank.stores.live import LiveSet, bank_stage
+from reelbank.stores.live import LiveSet
+from reelbank.stores.stages import bank_stage
 from reelbank.stores.schemas import schema_of
 from reelbank.stores.store import Store
 
