@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reelbank.stores import layout
+from reelbank.stores.columns import CommitColumns
 from reelbank.stores.commits import Commit
 from reelbank.stores.files import Files
 from reelbank.stores.live import Ledger, LiveSet
@@ -70,7 +71,10 @@ class History:
 
     def write_snapshot(self) -> None:
         """Write all that is known into one file, so that opening is quick."""
-        write_snapshot(self._files, self.ledger.columns())
+        columns = self.ledger.columns()
+        write_snapshot(self._files, columns)
+        # Go on from there: the next one then takes up the few commits since.
+        self.ledger = Ledger(CommitColumns(columns))
         self._num_in_snapshot = len(self.ledger)
 
     def refresh(self) -> None:
