@@ -202,6 +202,7 @@ class PartWriter:
             times=np.concatenate([output.times for output in self.outputs]),
             first=first,
             units=placed,
+            compression=self.settings.banks[name].compression,
         )
         index = self._index(name, first)
         return placed, [

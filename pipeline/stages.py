@@ -83,8 +83,10 @@ def stage_specs(settings: ExtractSettings, *, accept_decoder: bool = False) -> d
 
 def _bank_spec(name: str, settings: ExtractSettings, decoder: Mapping[str, str]) -> StageSpec:
     bank = settings.banks[name]
+    # The same rows, however they are packed.
+    packing = ("backbone", "compression")
     ingredients: dict[str, Any] = {
-        "bank": {key: value for key, value in asdict(bank).items() if key != "backbone"},
+        "bank": {key: value for key, value in asdict(bank).items() if key not in packing},
         "key_step_seconds": settings.key_step_seconds,
         "decoder": decoder,
     }

@@ -93,12 +93,13 @@ class Store:
         times: NDArray[np.float64],
         first: NDArray[np.int64],
         units: Sequence[Unit],
+        compression: str = "none",
     ) -> FileEntry:
         """Write a bank's group; nothing shows it before a commit names it.
 
         `rows` (n, dim) is float16 or float32, `times` (k,) the key times of the units one after
         the other, `first` (k + 1,) the offset of each one's first row; the units carry their
-        `time_offset`, `num_times`, `row_offset` and `num_rows`.
+        `time_offset`, `num_times`, `row_offset` and `num_rows`. `compression` is 'none' or 'zstd'.
         """
         path = layout.bank_path(bank, key=key, attempt=attempt)
         check_slices(units, first)
