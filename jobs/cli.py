@@ -1,14 +1,16 @@
 """The command `reelbank`."""
 
-import json
 import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+from reelbank.jobs import cli_stores
+from reelbank.jobs.cli_options import JsonOption, StoreOption, print_json
 
 if TYPE_CHECKING:
     from reelbank.jobs.extract import Extraction
@@ -25,8 +27,7 @@ app = typer.Typer(
 
 USAGE_ERROR, NOT_WHOLE, STOPPED = 2, 3, 130
 
-StoreOption = Annotated[str, typer.Option("--store", help="Folder or URI of the store.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+app.add_typer(cli_stores.app)
 
 
 def main() -> None:
@@ -96,7 +97,7 @@ def extract(
     summary = _run(Extraction(request, console))
     summary.print(console)
     if as_json:
-        _print_json(summary.as_json())
+        print_json(summary.as_json())
     raise typer.Exit(summary.exit_status)
 
 
@@ -124,7 +125,7 @@ def info(store: StoreOption, as_json: JsonOption = False) -> None:
     from reelbank.stores.store import open_store
 
     found = open_store(store).info()
-    _print_json(found) if as_json else show_info(found, wide_console())
+    print_json(found) if as_json else show_info(found, wide_console())
 
 
 @app.command()
@@ -134,7 +135,7 @@ def status(store: StoreOption, as_json: JsonOption = False) -> None:
     from reelbank.stores.store import open_store
 
     found = run_status(open_store(store))
-    _print_json(found) if as_json else show_status(found, Console())
+    print_json(found) if as_json else show_status(found, Console())
 
 
 @app.command()
@@ -145,7 +146,7 @@ def verify(store: StoreOption, as_json: JsonOption = False) -> None:
     from reelbank.stores.verify import verify as verify_store
 
     found = verify_store(open_store(store))
-    _print_json(asdict(found)) if as_json else show_report(found, Console())
+    print_json(asdict(found)) if as_json else show_report(found, Console())
     raise typer.Exit(0 if found.is_sound else FAULT_STATUS)
 
 
@@ -180,7 +181,7 @@ def doctor(as_json: JsonOption = False) -> None:
     from reelbank.jobs.doctor import examine, show_examination
 
     found = examine()
-    _print_json(found) if as_json else show_examination(found, Console())
+    print_json(found) if as_json else show_examination(found, Console())
 
 
 @app.command()
@@ -234,10 +235,6 @@ def _complain(sentence: str) -> None:
     Console(stderr=True).print(
         f"reelbank: {sentence}", markup=False, highlight=False, soft_wrap=True
     )
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -43,12 +43,17 @@ def set_and_version(label_set: str) -> tuple[str, str]:
 def label_units(
     label_set: str, lines: pa.Table, live: LiveSet, *, digest: str, details: Mapping[str, Any]
 ) -> list[Unit]:
-    """A unit for each video of the set, and an empty one where the set had lines before."""
+    """A unit for each video of the set, and an empty one where the set had lines before.
+
+    The first carries all details, the others the plain ones: a list of files is not said for
+    each of 10,000 videos.
+    """
     stage = labels_stage(label_set)
     counts = Counter(lines["video_id"].to_pylist())
     if not counts:
         raise ValueError(f"label set {label_set!r} has no line for any video of the store")
     videos = sorted({*counts, *live.videos(stage)})
+    plain = {name: value for name, value in details.items() if not isinstance(value, list | dict)}
     return [
         Unit(
             video_id=video_id,
@@ -58,7 +63,7 @@ def label_units(
             end_seconds=math.inf,
             key=digest_of({"stage": stage, "video": video_id, "content": digest}),
             num_rows=counts[video_id],
-            details=details,
+            details=details if video_id == videos[0] else plain,
         )
         for video_id in videos
     ]

@@ -1,0 +1,15 @@
+"""Options that several commands share, and how they print JSON."""
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+StoreOption = Annotated[str, typer.Option("--store", help="Folder or URI of the store.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def print_json(value: Any) -> None:
+    """Print it to the standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str, ensure_ascii=False) + "\n")
