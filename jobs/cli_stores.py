@@ -67,3 +67,53 @@ def import_command(
     )
     found = import_labels(request)
     print_json(found.as_json()) if as_json else show_import(found, Console())
+
+
+@app.command()
+def export(
+    output_format: Annotated[
+        str, typer.Argument(metavar="FORMAT", help="ava, coco, mot, parquet or webdataset.")
+    ],
+    store: StoreOption,
+    output: Annotated[
+        Path, typer.Option("--output", help="New file (coco) or folder (all others).")
+    ],
+    videos: Annotated[
+        list[str] | None, typer.Option("--video", help="This video alone; may be given again.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(metavar="NAME@VERSION", help="Label set: ava, coco, webdataset.")
+    ] = None,
+    bank: Annotated[str | None, typer.Option(help="Bank: webdataset.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="webdataset: length of a sample; else a video each.")
+    ] = None,
+    shard_mb: Annotated[
+        float | None, typer.Option(help="webdataset: size of a shard (default 512).")
+    ] = None,
+    predictions: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="ava: also this model's results.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write what the store holds in another tool's format."""
+    from reelbank.jobs.export import ExportRequest, run_export
+
+    found = run_export(
+        ExportRequest(
+            output_format=output_format,
+            store=store,
+            output=output,
+            videos=tuple(videos or ()),
+            labels=labels,
+            bank=bank,
+            seconds=seconds,
+            shard_mb=shard_mb,
+            predictions=predictions,
+        )
+    )
+    if as_json:
+        print_json(found)
+        return
+    counts = ", ".join(f"{count} {name}" for name, count in found.items())
+    Console().print(f"wrote {output}: {counts}", markup=False, highlight=False, soft_wrap=True)

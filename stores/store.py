@@ -45,6 +45,7 @@ class Store:
         self.id = store_id
         self._history = History(files)
         self._lock = threading.RLock()
+        self._frozen: LiveSet | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open_store, (self.uri,)
@@ -267,10 +268,22 @@ class Store:
             data = json.dumps(description, indent=1, allow_nan=False, sort_keys=True).encode()
             self.files.replace(layout.bank_description_path(bank), data)
 
-    # Reading: each call looks at the disk once and stays with the live set found there.
+    # Reading: each call looks at the disk once and stays with the live set found there; so that
+    # several calls agree, read a `frozen` store.
+
+    def frozen(self) -> "Store":
+        """The store as it is now: whatever is committed later, all reading through it agrees.
+
+        Files that `compact` and `gc` take away after the grace time are missed from then on.
+        """
+        found = Store(self.files, self.id)
+        found._frozen = self.live()
+        return found
 
     def live(self) -> LiveSet:
-        """What counts now; refreshed from the disk."""
+        """What counts now, refreshed from the disk; of a frozen store what counted then."""
+        if self._frozen is not None:
+            return self._frozen
         with self._lock:
             self._history.refresh()
             return self._history.live()

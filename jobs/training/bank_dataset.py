@@ -28,7 +28,7 @@ class WindowBatch(NamedTuple):
     """(b, length) float64, the key time of each row in seconds; NaN in the padding."""
     boxes: Tensor | None
     """(b, length, 4) float32 x1 y1 x2 y2 in [0, 1], where they were asked for."""
-    index: Tensor
+    key_numbers: Tensor
     """(b,) int64, the place of each window's key in the dataset: for its labels."""
 
 
@@ -80,7 +80,7 @@ class BankDataset(Dataset[WindowBatch]):
             mask=torch.from_numpy(found.mask),
             times=torch.from_numpy(found.times),
             boxes=None if found.boxes is None else torch.from_numpy(found.boxes),
-            index=torch.tensor(indices, dtype=torch.int64),
+            key_numbers=torch.tensor(indices, dtype=torch.int64),
         )
 
 
@@ -98,7 +98,7 @@ def collate(items: WindowBatch | Sequence[WindowBatch]) -> WindowBatch:
         mask=torch.cat([_padded(item.mask, length, 0.0) for item in items]),
         times=torch.cat([_padded(item.times, length, float("nan")) for item in items]),
         boxes=torch.cat(boxes) if boxes else None,
-        index=torch.cat([item.index for item in items]),
+        key_numbers=torch.cat([item.key_numbers for item in items]),
     )
 
 
