@@ -8,7 +8,8 @@ from reelbank.stores import layout
 from reelbank.stores.columns import CommitColumns
 from reelbank.stores.commits import Commit
 from reelbank.stores.files import Files
-from reelbank.stores.live import Ledger, LiveSet
+from reelbank.stores.ledger import Ledger
+from reelbank.stores.live import LiveSet
 from reelbank.stores.snapshots import (
     COMMITS_PER_SNAPSHOT,
     read_snapshot,

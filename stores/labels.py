@@ -11,7 +11,8 @@ import pyarrow as pa
 from reelbank.stores import layout
 from reelbank.stores.commits import FileEntry, Unit
 from reelbank.stores.keys import digest_of
-from reelbank.stores.live import ANY_CONTENT, LiveSet
+from reelbank.stores.ledger import ANY_CONTENT
+from reelbank.stores.live import LiveSet
 from reelbank.stores.schemas import schema_of
 from reelbank.stores.stages import labels_stage
 from reelbank.stores.tables import encode_table

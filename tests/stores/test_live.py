@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reelbank.stores.columns import CommitColumns
 from reelbank.stores.commits import Commit, FileEntry, commit_key
-from reelbank.stores.live import Ledger
+from reelbank.stores.ledger import Ledger
 from tests.stores.builders import unit
 
 STAGES = ("scores", "detections", "labels:ava@1")
