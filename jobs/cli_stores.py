@@ -1,6 +1,7 @@
 """Commands that look after a store, and bring things into it and out of it."""
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -117,3 +118,100 @@ def export(
         return
     counts = ", ".join(f"{count} {name}" for name, count in found.items())
     Console().print(f"wrote {output}: {counts}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def compact(
+    store: StoreOption,
+    banks: Annotated[bool, typer.Option("--banks", help="Also merge small bank groups.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Merge small files into few large ones, and write anew what holds removed videos."""
+    from reelbank.jobs.care import show_compaction
+    from reelbank.jobs.show import FAULT_STATUS
+    from reelbank.stores.compact import compact as compact_store
+    from reelbank.stores.store import open_store
+
+    found = compact_store(open_store(store), banks=banks)
+    print_json(asdict(found)) if as_json else show_compaction(found, Console())
+    raise typer.Exit(FAULT_STATUS if found.problems else 0)
+
+
+@app.command()
+def gc(
+    store: StoreOption,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
+    grace: Annotated[
+        float,
+        typer.Option(
+            "--grace",
+            min=0,
+            help="Hours; younger leftovers stay. 0 only while nobody else uses the store.",
+        ),
+    ] = 24.0,
+    superseded: Annotated[
+        bool,
+        typer.Option(
+            "--superseded", help="Also work that settings going back could make count again."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete what no longer counts: leftovers, files that were merged, removed videos."""
+    from reelbank.jobs.care import show_collection
+    from reelbank.stores.collect import collect
+    from reelbank.stores.store import open_store
+
+    found = collect(
+        open_store(store), grace_seconds=grace * 3600, dry_run=dry_run, superseded=superseded
+    )
+    print_json(asdict(found)) if as_json else show_collection(found, Console())
+
+
+@app.command()
+def remove(
+    videos: Annotated[list[str], typer.Argument(metavar="VIDEO...")],
+    store: StoreOption,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take videos out of the store; compact and gc then take them off the disk."""
+    from reelbank.jobs.care import remove as remove_videos
+    from reelbank.jobs.care import show_removal
+    from reelbank.stores.store import open_store
+
+    found = remove_videos(
+        open_store(store),
+        videos,
+        confirm=lambda question: yes or typer.confirm(question, err=True),
+    )
+    if found is None:
+        raise typer.Exit(1)
+    print_json(asdict(found)) if as_json else show_removal(found, Console())
+
+
+@app.command()
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help="Folder or URI of a store.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The other.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two stores: coverage, cosines of each bank, settings; 1 where they are not alike."""
+    from reelbank.jobs.care import DIFFERENT_STATUS, show_difference
+    from reelbank.stores.compare import compare
+    from reelbank.stores.store import open_store
+
+    found = compare(open_store(a), open_store(b))
+    print_json(found.as_json()) if as_json else show_difference(found, Console())
+    raise typer.Exit(0 if found.is_alike else DIFFERENT_STATUS)
+
+
+@app.command()
+def migrate(store: StoreOption, as_json: JsonOption = False) -> None:
+    """Bring a store of an older format up to the newest."""
+    from reelbank.jobs.care import show_migration
+    from reelbank.stores.identity import files_at
+    from reelbank.stores.migrate import migrate as migrate_store
+
+    found = migrate_store(files_at(store))
+    print_json(asdict(found)) if as_json else show_migration(found, Console())

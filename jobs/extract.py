@@ -28,6 +28,7 @@ from reelbank.pipeline.plan import Decision, Finish, Part, Plan, plan
 from reelbank.pipeline.settings import ExtractSettings
 from reelbank.pipeline.stages import naming_base, stage_specs, unit_bases, unit_key
 from reelbank.stores import layout
+from reelbank.stores.compact import compact_if_due
 from reelbank.stores.files import Files
 from reelbank.stores.records import VideoInfo
 from reelbank.stores.store import Store, open_store
@@ -186,6 +187,7 @@ class Extraction:
             with progress.shown():
                 Loop(self, found, progress).run()
             self.store.describe_banks()
+            self.summary.warnings += compact_if_due(self.store).problems
             self._judge()
             state = "done"
         finally:

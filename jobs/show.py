@@ -84,7 +84,9 @@ def run_status(store: Store) -> dict[str, Any]:
         commit.stage
         for commit in store.commits()
         if commit.run == last["run"]
-        for _ in commit.units
+        for unit in commit.units
+        # A moved unit is its original's work.
+        if unit.origin is None
     )
     return {
         "run": last["run"],
@@ -152,11 +154,13 @@ def show_status(found: Mapping[str, Any], console: Console) -> None:
 def show_report(report: Report, console: Console) -> None:
     """Print what a check of a store found; leftovers of cut-off runs are told, but are no fault."""
     lines = [f"{one.path}: {one.error}" for one in report.problems]
+    lines += [f"{one.path}: {one.error} (a warning)" for one in report.warnings]
     lines += [f"{path}: no commit names it" for path in report.orphans[:NUM_ORPHANS_SHOWN]]
     if len(report.orphans) > NUM_ORPHANS_SHOWN:
         lines.append(f"... and {len(report.orphans) - NUM_ORPHANS_SHOWN} more that no commit names")
     lines.append(
         f"{report.num_files} files read: {len(report.problems)} faults, "
+        f"{len(report.warnings)} warnings, "
         f"{len(report.orphans)} leftovers of cut-off runs (harmless)"
     )
     for line in lines:

@@ -18,6 +18,8 @@ class Summary:
     """'ok', 'partial' or 'failed' by video."""
     errors: dict[str, str] = field(default_factory=dict)
     """One sentence for each video that is not ok."""
+    warnings: list[str] = field(default_factory=list)
+    """What went wrong without harm to the videos, a sentence each."""
     traces: list[str] = field(default_factory=list)
     """Where in the code tasks failed."""
     film_seconds: float = 0.0
@@ -63,6 +65,8 @@ class Summary:
         for name, value in self._lines().items():
             table.add_row(name, value)
         console.print(table)
+        for warning in self.warnings:
+            console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
         for video, error in sorted(self.errors.items()):
             console.print(
                 f"{self.status.get(video, 'failed')}: {video!r}: {error}",

@@ -1,21 +1,27 @@
 """Reading and writing below a store's root through fsspec: local paths, memory:// and s3://."""
 
-import asyncio
 import contextlib
+import errno
+import fcntl
 import hashlib
 import io
 import os
 import secrets
+import threading
 import time
 from collections.abc import Sequence
 from typing import BinaryIO, cast
 
 import fsspec
-import fsspec.asyn
+from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 _CHUNK_BYTES = 1 << 20
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What a file system without hard links answers."""
+_MEMORY_LOCK = threading.Lock()
+"""memory:// is one for the whole process, and looks before it writes."""
 _SETTLED_NS = 3_000_000_000
 
 TEMPORARY_PREFIX = ".writing-"
@@ -26,13 +32,25 @@ class Files:
     """One store's files, named by their path relative to its root."""
 
     def __init__(self, uri: str) -> None:
-        if "://" in uri:
-            self.fs, self.root = fsspec.core.url_to_fs(uri)
+        # A local path is taken straight: url_to_fs reads '::' in a path as a chain of file systems.
+        self._given = uri if "://" in uri else os.path.abspath(uri)
+        self._connect()
+        self.is_local = isinstance(self._fs, LocalFileSystem)
+
+    def _connect(self) -> None:
+        if "://" in self._given:
+            self._fs, self.root = _remote(self._given)
         else:
-            # Given straight: url_to_fs would read '::' in a path as a chain of file systems.
-            self.fs, self.root = LocalFileSystem(), os.path.abspath(uri)
+            self._fs, self.root = LocalFileSystem(), self._given
         self.root = self.root.rstrip("/") or self.root
-        self.is_local = isinstance(self.fs, LocalFileSystem)
+        self._process = os.getpid()
+
+    @property
+    def fs(self) -> AbstractFileSystem:
+        """The file system; made anew in a forked process, where the old one's thread is gone."""
+        if self._process != os.getpid():
+            self._connect()
+        return self._fs
 
     @property
     def uri(self) -> str:
@@ -51,12 +69,13 @@ class Files:
         """Bytes of a file."""
         return int(self.fs.size(self.absolute(path)))
 
-    def open(self, path: str) -> BinaryIO:
-        """The file, to be read."""
+    def open(self, path: str, num_bytes: int | None = None) -> BinaryIO:
+        """The file, to be read; its size, where it is known, saves a request."""
         if isinstance(self.fs, MemoryFileSystem):
             # Its own handles on one file share a position.
             return io.BytesIO(self.read(path))
-        return cast(BinaryIO, self.fs.open(self.absolute(path), "rb"))
+        known = {} if self.is_local or num_bytes is None else {"size": num_bytes}
+        return cast(BinaryIO, self.fs.open(self.absolute(path), "rb", **known))
 
     def read(self, path: str) -> bytes:
         """All bytes of a file."""
@@ -70,6 +89,19 @@ class Files:
         names = [self.absolute(path) for path in paths]
         found: Sequence[bytes] = self.fs.cat_ranges(names, None, None, on_error="raise")
         return {path: bytes(data) for path, data in zip(paths, found, strict=True)}
+
+    def read_ranges(
+        self, paths: Sequence[str], starts: Sequence[int], ends: Sequence[int | None]
+    ) -> list[bytes]:
+        """Bytes start to end of each of these files (fetched at once where the file system can).
+
+        An end of None is the file's; with it, a negative start counts from there.
+        """
+        names = [self.absolute(path) for path in paths]
+        if self.is_local:
+            return [_read_range(*one) for one in zip(names, starts, ends, strict=True)]
+        found = self.fs.cat_ranges(names, list(starts), list(ends), on_error="raise")
+        return [bytes(data) for data in found]
 
     def list_names(self, folder: str) -> list[str]:
         """Names of what lies in a folder, sorted; empty where the folder is not there."""
@@ -85,22 +117,15 @@ class Files:
         return sorted(name.rstrip("/").rsplit("/", 1)[-1] for name in found)
 
     def list_digests(self, folder: str) -> list[str]:
-        """As `list_names`, of a folder of thousands of names that begin with a hexadecimal digit.
+        """As `list_names`, of a folder of thousands of files named by digests.
 
-        Object stores give 1,000 names a page, one page after the other: here the pages of each
-        digit are asked for at once.
+        S3 gives 1,000 names a page, one page after the other: there the pages of each first digit
+        are asked for at once.
         """
-        if self.is_local or not self.fs.async_impl:
-            return self.list_names(folder)
-        where = self.absolute(folder)
-
-        async def find_all() -> list[list[str]]:
-            return await asyncio.gather(
-                *(self.fs._find(where, prefix=digit) for digit in "0123456789abcdef")
-            )
-
-        found = fsspec.asyn.sync(self.fs.loop, find_all)
-        return sorted(name.rsplit("/", 1)[-1] for names in found for name in names)
+        by_digit = getattr(self.fs, "names_by_digit", None)
+        return (
+            self.list_names(folder) if by_digit is None else sorted(by_digit(self.absolute(folder)))
+        )
 
     def settled_stamp(self, folder: str) -> int | None:
         """A local folder's modification time, in nanoseconds: equal means nothing was added.
@@ -139,23 +164,22 @@ class Files:
 
     def create(self, path: str, data: bytes) -> bool:
         """Create the file whole and at once; False where it was there before."""
+        where = self.absolute(path)
         if not self.is_local:
+            in_memory = isinstance(self.fs, MemoryFileSystem)
             try:
-                self.fs.pipe_file(self.absolute(path), data, mode="create")
+                with _MEMORY_LOCK if in_memory else contextlib.nullcontext():
+                    self.fs.pipe_file(where, data, mode="create")
             except FileExistsError:
                 return False
             return True
-        where = self.absolute(path)
         temporary = _write_beside(where, data)
         try:
-            # A link, unlike a rename, fails where the name is taken.
-            os.link(temporary, where)
-        except FileExistsError:
-            return False
+            return _name_if_free(temporary, where)
         finally:
-            os.unlink(temporary)
-        _sync_folder(where)
-        return True
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            _sync_folder(where)
 
     def replace(self, path: str, data: bytes) -> None:
         """Write a file, in place of the one there; a reader sees the old or the new one."""
@@ -179,6 +203,64 @@ class Files:
             while data := stream.read(_CHUNK_BYTES):
                 digest.update(data)
         return digest.hexdigest()
+
+
+def _read_range(where: str, start: int, end: int | None) -> bytes:
+    with open(where, "rb") as stream:
+        stream.seek(start, os.SEEK_SET if start >= 0 else os.SEEK_END)
+        return stream.read() if end is None else stream.read(end - start)
+
+
+def _remote(uri: str) -> tuple[AbstractFileSystem, str]:
+    """The file system of a URL, and what it calls the place."""
+    if not uri.startswith(("s3://", "s3a://")):
+        found: tuple[AbstractFileSystem, str] = fsspec.core.url_to_fs(uri)
+        return found
+    try:
+        # s3fs is an extra.
+        from reelbank.stores.s3 import OPTIONS, S3
+    except ImportError as error:
+        raise ImportError(
+            f"{uri!r} needs the package s3fs ({error}); pip install 'reelbank[s3]'"
+        ) from error
+    return S3(**OPTIONS), S3._strip_protocol(uri)
+
+
+def _name_if_free(temporary: str, where: str) -> bool:
+    """Give a whole file its name; False where the name is taken."""
+    try:
+        # A link, unlike a rename, fails where the name is taken.
+        os.link(temporary, where)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return _rename_if_free(temporary, where)
+    return True
+
+
+def _rename_if_free(temporary: str, where: str) -> bool:
+    """As above without hard links: whoever holds the folder's lock may look and then rename.
+
+    The lock ends with its process, so that a kill blocks nobody.
+    """
+    folder = os.open(os.path.dirname(where), os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if os.path.lexists(where):
+            return False
+        os.rename(temporary, where)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"this file system has neither hard links nor locks ({error.strerror}), one of which "
+            "a commit needs; keep the store on another one",
+            where,
+        ) from error
+    finally:
+        os.close(folder)
+    return True
 
 
 def _write_beside(where: str, data: bytes) -> str:

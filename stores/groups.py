@@ -1,18 +1,19 @@
 """A bank's rows as a Zarr v3 group; the only file that knows zarr.
 
-`rows` (n, dim) is sharded and uncompressed: inner chunks of 64 rows, a shard for each 64 MiB or
+`rows` (n, dim) is sharded: inner chunks of 64 rows, bare or under zstd, a shard for each 64 MiB or
 less. `time` (k,) has the key times and `first` (k + 1,) the offset of each one's first row.
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import zarr
+from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from numpy.typing import NDArray
+from zarr.codecs import ZstdCodec
 from zarr.storage import FsspecStore, LocalStore, MemoryStore
 
 from reelbank.stores.files import Files
@@ -20,6 +21,7 @@ from reelbank.stores.files import Files
 ROWS_PER_CHUNK = 64
 SHARD_BYTES = 64 << 20
 ROW_DTYPES = ("float16", "float32")
+_ZSTD_LEVEL = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ def encode_group(
     times: NDArray[np.float64],
     first: NDArray[np.int64],
     attributes: Mapping[str, Any],
+    compression: str = "none",
 ) -> dict[str, bytes]:
     """Files of the group by name; each shard is made whole, in memory, by this one writer."""
     _check(rows, times, first)
@@ -51,7 +54,7 @@ def encode_group(
         dtype=rows.dtype,
         chunks=(ROWS_PER_CHUNK, rows.shape[1]),
         shards=(_rows_per_shard(rows), rows.shape[1]),
-        compressors=None,
+        compressors=_compressors(compression),
         fill_value=0,
         dimension_names=("row", "feature"),
         # Otherwise a row of zeros would be a chunk that is not there.
@@ -85,25 +88,21 @@ def open_group(files: Files, path: str) -> Group:
     if files.is_local:
         store: Any = LocalStore(files.absolute(path), read_only=True)
     else:
-        store = FsspecStore.from_url(f"{files.uri}/{path}", read_only=True)
+        # The store's own file system, for its patience and its sentences.
+        fs = AsyncFileSystemWrapper(files.fs, asynchronous=True)
+        store = FsspecStore(fs, read_only=True, path=files.absolute(path))
     group: Any = zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=False)
     times, first = np.asarray(group["time"][:]), np.asarray(group["first"][:])
     return Group(rows=group["rows"], times=times, first=first)
 
 
-class OpenGroups:
-    """The groups used last, kept open."""
-
-    def __init__(self, files: Files, limit: int = 256) -> None:
-        self._files, self._limit = files, limit
-        self._open: OrderedDict[str, Group] = OrderedDict()
-
-    def __getitem__(self, path: str) -> Group:
-        group = self._open.pop(path, None) or open_group(self._files, path)
-        self._open[path] = group
-        while len(self._open) > self._limit:
-            self._open.popitem(last=False)
-        return group
+def _compressors(compression: str) -> Any:
+    """Of each inner chunk of `rows`; bare numbers are what a reader maps into its memory."""
+    if compression == "none":
+        return None
+    if compression != "zstd":
+        raise ValueError(f"compression={compression!r} is unknown; known: 'none', 'zstd'")
+    return ZstdCodec(level=_ZSTD_LEVEL, checksum=True)
 
 
 def _rows_per_shard(rows: NDArray[Any]) -> int:

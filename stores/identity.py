@@ -78,6 +78,11 @@ def read_store_id(files: Files) -> str:
             f"store {files.uri!r} has format {version}, this program reads up to "
             f"{FORMAT_VERSION}; install a newer reelbank"
         )
+    if version < FORMAT_VERSION:
+        raise ValueError(
+            f"store {files.uri!r} has format {version}, this program reads {FORMAT_VERSION}; bring "
+            f"it up with: reelbank migrate --store {files.uri}"
+        )
     return store_id
 
 

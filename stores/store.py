@@ -121,6 +121,7 @@ class Store:
             np.asarray(times, np.float64),
             np.asarray(first, np.int64),
             {"bank": bank, "videos": videos},
+            compression,
         )
         for name, data in parts.items():
             self.files.write_new(f"{path}/{name}", data)

@@ -91,6 +91,7 @@ def commit_bank(
     store: Store,
     bank: str,
     pieces: list[tuple[Unit, dict[float, np.ndarray]]],
+    compression: str = "none",
 ) -> Commit | None:
     """Write and commit a bank: for each unit the rows (n, dim) of each key time."""
     stage = f"bank:{bank}"
@@ -120,6 +121,7 @@ def commit_bank(
         times=np.array(times, np.float64),
         first=first,
         units=units,
+        compression=compression,
     )
     index = pa.table(
         {

@@ -1,0 +1,159 @@
+"""Which commits may go: the live set is the same without them, and they are of no more use."""
+
+import datetime
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from reelbank.stores.columns import SCHEMA, CommitColumns
+from reelbank.stores.commits import Commit, Order, Unit
+from reelbank.stores.ledger import Ledger
+from reelbank.stores.live import LiveUnit
+from reelbank.stores.tenants import SharedFiles, is_removed, removals
+
+_Span = tuple[str, str, float, float]
+_Moved = dict[tuple[_Span, str, Order], tuple[int, str]]
+"""Span, key and place in history of a unit -> the last commit that holds it: sequence and key."""
+
+
+def doomed_commits(
+    commits: Sequence[Commit], *, cutoff: datetime.datetime, superseded: bool
+) -> list[Commit]:
+    """Commits that may be deleted one after the other, in this order.
+
+    None of their units counts now or counted at the cutoff. Each unit was moved elsewhere or its
+    video removed, or one of them was removed; with `superseded` that does not matter.
+    """
+    settled = [commit for commit in commits if is_settled(commit, cutoff)]
+    history, past = _History(commits), _History(settled)
+    moved, removed = _moved(settled), removals(settled)
+    waiting = [
+        commit
+        for commit in settled
+        if commit.units
+        and (superseded or _is_useless(commit, moved, removed))
+        and not (history.counts(commit) or past.counts(commit))
+    ]
+    waiting.sort(key=lambda commit: commit.order)
+    shared = SharedFiles(commits)
+    doomed: list[Commit] = []
+    # Again, because what stood in the way of one may have gone after it.
+    while found := list(_free(waiting, history, shared)):
+        doomed += found
+        names = {commit.name for commit in found}
+        waiting = [commit for commit in waiting if commit.name not in names]
+    return doomed
+
+
+def doomed_removals(commits: Sequence[Commit], *, cutoff: datetime.datetime) -> list[Commit]:
+    """Removals of videos of which nothing from before is left."""
+    removed = removals(commits)
+    left = {
+        unit.video_id
+        for commit in commits
+        for unit in commit.units
+        if is_removed(unit, commit, removed)
+    }
+    return [
+        commit
+        for commit in commits
+        if commit.removes and is_settled(commit, cutoff) and left.isdisjoint(commit.removes)
+    ]
+
+
+def is_settled(commit: Commit, cutoff: datetime.datetime) -> bool:
+    """Whether it was there at the cutoff already."""
+    if not commit.created:
+        return True
+    created = datetime.datetime.fromisoformat(commit.created)
+    return (created if created.tzinfo else created.replace(tzinfo=datetime.UTC)) <= cutoff
+
+
+def _free(waiting: Iterable[Commit], history: "_History", shared: SharedFiles) -> Iterator[Commit]:
+    for commit in waiting:
+        if shared.can_drop(commit) and history.can_drop(commit):
+            shared.drop(commit)
+            history.drop(commit)
+            yield commit
+
+
+class _History:
+    """The commits by video: whether the live set needs one of them."""
+
+    def __init__(self, commits: Iterable[Commit]) -> None:
+        # Shared, because it takes longer to make than a video's few commits to judge.
+        self._nothing = CommitColumns(SCHEMA.empty_table())
+        self._of_video: dict[str, dict[str, Commit]] = defaultdict(dict)
+        for commit in commits:
+            for video_id in commit.removes:
+                self._of_video[video_id][commit.name] = replace(commit, removes=(video_id,))
+            for unit in commit.units:
+                alone = replace(commit, units=(unit,), files=())
+                self._of_video[unit.video_id][commit.name] = alone
+        self._live = {video_id: self._live_of(video_id) for video_id in self._of_video}
+
+    def counts(self, commit: Commit) -> bool:
+        """Whether a unit of the commit is live."""
+        return any(
+            name == commit.name
+            for unit in commit.units
+            for _, name in self._live.get(unit.video_id, ())
+        )
+
+    def can_drop(self, commit: Commit) -> bool:
+        """Whether the same units count without it."""
+        return all(
+            self._hides_nothing(unit, commit)
+            or self._live_of(unit.video_id, without=commit.name) == self._live[unit.video_id]
+            for unit in commit.units
+        )
+
+    def drop(self, commit: Commit) -> None:
+        """It is there no more."""
+        for unit in commit.units:
+            del self._of_video[unit.video_id][commit.name]
+
+    def _hides_nothing(self, unit: Unit, commit: Commit) -> bool:
+        """Whether nothing of its stage is older: most often so, and quickly seen."""
+        place = LiveUnit(unit, commit, 0).order
+        return all(
+            LiveUnit(other, one, 0).order >= place
+            for one in self._of_video[unit.video_id].values()
+            for other in one.units
+            if other.stage == unit.stage
+        )
+
+    def _live_of(self, video_id: str, without: str = "") -> frozenset[tuple[_Span, str]]:
+        ledger = Ledger(self._nothing)
+        for name, commit in self._of_video[video_id].items():
+            if name != without:
+                ledger.add(commit)
+        found = ledger.live_of(video_id)
+        return frozenset(
+            (item.unit.span, item.commit.name) for items in found.values() for item in items
+        )
+
+
+def _moved(commits: Iterable[Commit]) -> _Moved:
+    found: _Moved = {}
+    for commit in commits:
+        for unit in commit.units:
+            place = _identity(unit, commit)
+            found[place] = max(_rank(unit, commit), found.get(place, (0, "")))
+    return found
+
+
+def _is_useless(commit: Commit, moved: _Moved, removed: dict[str, Order]) -> bool:
+    gone = [is_removed(unit, commit, removed) for unit in commit.units]
+    return any(gone) or all(
+        moved[_identity(unit, commit)] > _rank(unit, commit) for unit in commit.units
+    )
+
+
+def _identity(unit: Unit, commit: Commit) -> tuple[_Span, str, Order]:
+    return unit.span, unit.key, unit.origin or commit.order
+
+
+def _rank(unit: Unit, commit: Commit) -> tuple[int, str]:
+    """Of the commits that hold one unit the later has the greater; its original the least."""
+    return (0, "") if unit.origin is None else (commit.sequence, commit.key)

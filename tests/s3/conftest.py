@@ -1,0 +1,47 @@
+"""One server for the session; every test has an address of its own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from reelbank.stores import s3
+from reelbank.stores.s3 import S3
+from tests.s3.faults import FaultyProxy, faulty_proxy
+from tests.s3.server import S3Server, forget_connections, s3_server
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[S3Server]:
+    with s3_server() as running:
+        yield running
+
+
+@pytest.fixture
+def uri(server: S3Server) -> str:
+    """Where nothing is yet."""
+    return server.new_uri()
+
+
+@pytest.fixture
+def proxy(server: S3Server) -> Iterator[FaultyProxy]:
+    """Troubles between this process and the server, by rule; none at first."""
+    with faulty_proxy(server.endpoint) as running:
+        yield running
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As many attempts as people have, but silence is noticed soon and waits are short."""
+    monkeypatch.setattr(S3, "read_timeout", 0.5)
+    monkeypatch.setattr(s3, "_wait", lambda attempt: 0.01)
+    monkeypatch.setattr("botocore.retryhandler.delay_exponential", lambda **_: 0.01)
+    forget_connections()
+    yield
+    forget_connections()
+
+
+@pytest.fixture
+def impatient(patient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two attempts: what stays wrong is told early."""
+    monkeypatch.setattr(s3, "ATTEMPTS", 2)
+    monkeypatch.setitem(s3.OPTIONS["config_kwargs"]["retries"], "total_max_attempts", 2)
