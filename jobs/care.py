@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Column, Table
 
-from reelbank.stores.collect import CollectReport
-from reelbank.stores.compact import CompactReport
-from reelbank.stores.compare import StoreDifference
-from reelbank.stores.migrate import MigrateReport
+from reelbank.stores.care.collect import CollectReport
+from reelbank.stores.care.compact import CompactReport
+from reelbank.stores.care.compare import StoreDifference
+from reelbank.stores.care.migrate import MigrateReport
 from reelbank.stores.names import unknown
 from reelbank.stores.store import Store
 

@@ -129,7 +129,7 @@ def compact(
     """Merge small files into few large ones, and write anew what holds removed videos."""
     from reelbank.jobs.care import show_compaction
     from reelbank.jobs.show import FAULT_STATUS
-    from reelbank.stores.compact import compact as compact_store
+    from reelbank.stores.care.compact import compact as compact_store
     from reelbank.stores.store import open_store
 
     found = compact_store(open_store(store), banks=banks)
@@ -159,7 +159,7 @@ def gc(
 ) -> None:
     """Delete what no longer counts: leftovers, files that were merged, removed videos."""
     from reelbank.jobs.care import show_collection
-    from reelbank.stores.collect import collect
+    from reelbank.stores.care.collect import collect
     from reelbank.stores.store import open_store
 
     found = collect(
@@ -198,7 +198,7 @@ def diff(
 ) -> None:
     """Compare two stores: coverage, cosines of each bank, settings; 1 where they are not alike."""
     from reelbank.jobs.care import DIFFERENT_STATUS, show_difference
-    from reelbank.stores.compare import compare
+    from reelbank.stores.care.compare import compare
     from reelbank.stores.store import open_store
 
     found = compare(open_store(a), open_store(b))
@@ -210,8 +210,8 @@ def diff(
 def migrate(store: StoreOption, as_json: JsonOption = False) -> None:
     """Bring a store of an older format up to the newest."""
     from reelbank.jobs.care import show_migration
+    from reelbank.stores.care.migrate import migrate as migrate_store
     from reelbank.stores.identity import files_at
-    from reelbank.stores.migrate import migrate as migrate_store
 
     found = migrate_store(files_at(store))
     print_json(asdict(found)) if as_json else show_migration(found, Console())

@@ -15,12 +15,12 @@ from reelbank.jobs.care import (
     show_migration,
     show_removal,
 )
-from reelbank.stores.collect import collect
-from reelbank.stores.compact import compact
-from reelbank.stores.compare import compare
-from reelbank.stores.migrate import migrate
+from reelbank.stores.care.collect import collect
+from reelbank.stores.care.compact import compact
+from reelbank.stores.care.compare import compare
+from reelbank.stores.care.migrate import migrate
 from tests.stores.builders import commit_bank, filled_store, unit
-from tests.stores.care_builders import add_detections, add_labels
+from tests.stores.care.builders import add_detections, add_labels
 
 
 @pytest.fixture

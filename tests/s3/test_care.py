@@ -5,13 +5,13 @@ import time
 import pytest
 
 from reelbank.jobs.export import ExportRequest, run_export
-from reelbank.stores.collect import collect
-from reelbank.stores.compact import compact
-from reelbank.stores.compare import compare
+from reelbank.stores.care.collect import collect
+from reelbank.stores.care.compact import compact
+from reelbank.stores.care.compare import compare
+from reelbank.stores.care.migrate import migrate
+from reelbank.stores.care.verify import verify
 from reelbank.stores.files import Files
-from reelbank.stores.migrate import migrate
 from reelbank.stores.store import Store, open_store
-from reelbank.stores.verify import verify
 from tests.s3.faults import Fault, Rule
 from tests.stores.builders import commit_lines, detection_lines, filled_store, unit
 

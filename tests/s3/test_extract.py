@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from reelbank.stores.care.verify import verify
 from reelbank.stores.files import Files
 from reelbank.stores.store import open_store
-from reelbank.stores.verify import verify
 from tests.chaos.victims import SMALL
 from tests.jobs.commands import reelbank
 from tests.jobs.extraction import command, differences, extract

@@ -11,9 +11,9 @@ import pytest
 
 from reelbank.jobs.reports.page import write_report
 from reelbank.jobs.show import run_status
+from reelbank.stores.care.verify import verify
 from reelbank.stores.labels import label_schema
 from reelbank.stores.store import Store, open_store
-from reelbank.stores.verify import verify
 from tests.s3.faults import Fault, FaultyProxy, Rule
 from tests.s3.server import S3Server
 from tests.shared_data import ROOT

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from reelbank import open_store
-from reelbank.stores.compact import compact
-from reelbank.stores.compare import compare, differences
-from reelbank.stores.compare_banks import cosine
+from reelbank.stores.care.compact import compact
+from reelbank.stores.care.compare import compare, differences
+from reelbank.stores.care.compare_banks import cosine
 from tests.stores.builders import commit_bank, filled_store, unit
-from tests.stores.care_builders import add_detections, add_labels
+from tests.stores.care.builders import add_detections, add_labels
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_blocks_of_key_times_give_the_same_as_all_at_once(tmp_path, monkeypatch)
     ]
     a, b = (one_bank(tmp_path, name, some) for name, some in zip("ab", held, strict=True))
     (whole,) = compare(a, b).banks
-    monkeypatch.setattr("reelbank.stores.compare_banks._TIMES_AT_ONCE", 3)
+    monkeypatch.setattr("reelbank.stores.care.compare_banks._TIMES_AT_ONCE", 3)
     (pieces,) = compare(a, b).banks
     assert pieces.min_cosine == pytest.approx(whole.min_cosine)
     assert pieces.mean_cosine == pytest.approx(whole.mean_cosine)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from reelbank.stores.care.findings import Problem
 from reelbank.stores.commits import FileEntry
 from reelbank.stores.files import Files
-from reelbank.stores.findings import Problem
 from reelbank.stores.groups import Group, open_group
 from reelbank.stores.shards import chunk_ranges, rows_layout, shard_name
 

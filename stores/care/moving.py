@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reelbank.stores import layout
+from reelbank.stores.care.group_moves import moved_groups
+from reelbank.stores.care.merging import LineReader, TableWriter, table_entry
 from reelbank.stores.commits import FileEntry
-from reelbank.stores.group_moves import moved_groups
 from reelbank.stores.live import LiveUnit
-from reelbank.stores.merging import LineReader, TableWriter, table_entry
 from reelbank.stores.stages import bank_of, label_set_of, tables_of
 from reelbank.stores.store import Store
 

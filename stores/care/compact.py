@@ -13,15 +13,15 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from reelbank.stores.care.merging import LineReader
+from reelbank.stores.care.moving import write_moved
+from reelbank.stores.care.tenants import Tenants
 from reelbank.stores.commits import Commit
 from reelbank.stores.history import History
 from reelbank.stores.live import LiveSet, LiveUnit
-from reelbank.stores.merging import LineReader
-from reelbank.stores.moving import write_moved
 from reelbank.stores.schemas import SCHEMAS
 from reelbank.stores.stages import bank_of, label_set_of
 from reelbank.stores.store import Store
-from reelbank.stores.tenants import Tenants
 
 TARGET_BYTES = 128 << 20
 """About the size of the table files that one compacted commit names."""

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
-from reelbank.stores.collect import collect
-from reelbank.stores.compact import compact
+from reelbank.stores.care.collect import collect
+from reelbank.stores.care.compact import compact
 from reelbank.stores.schemas import SCHEMAS
 from tests.stores.builders import commit_bank, commit_lines, detection_lines, unit
 

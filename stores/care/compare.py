@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from reelbank.stores.compare_banks import ALIKE_COSINE, BankDifference, compare_bank
+from reelbank.stores.care.compare_banks import ALIKE_COSINE, BankDifference, compare_bank
 from reelbank.stores.live import LiveSet
 from reelbank.stores.stages import label_set_of
 from reelbank.stores.store import Store

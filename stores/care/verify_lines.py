@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from reelbank.stores import layout
+from reelbank.stores.care.findings import Problem
 from reelbank.stores.commits import FileEntry
 from reelbank.stores.files import Files
-from reelbank.stores.findings import Problem
 from reelbank.stores.groups import Group, open_group
 from reelbank.stores.labels import SET_COLUMNS, set_and_version
 from reelbank.stores.live import LiveSet, LiveUnit

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reelbank.stores import layout
+from reelbank.stores.care.findings import Problem
 from reelbank.stores.columns import CommitColumns
 from reelbank.stores.commits import Commit
 from reelbank.stores.files import Files
-from reelbank.stores.findings import Problem
 from reelbank.stores.ledger import Ledger
 from reelbank.stores.snapshots import snapshot_sizes
 

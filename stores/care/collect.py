@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reelbank.stores import layout
+from reelbank.stores.care.contents import data_on_disk, modified
+from reelbank.stores.care.doomed import doomed_commits, doomed_removals, is_settled
+from reelbank.stores.care.scrub import scrub_runs
 from reelbank.stores.commits import Commit
-from reelbank.stores.contents import data_on_disk, modified
-from reelbank.stores.doomed import doomed_commits, doomed_removals, is_settled
 from reelbank.stores.files import TEMPORARY_PREFIX, Files
 from reelbank.stores.history import History
-from reelbank.stores.scrub import scrub_runs
 from reelbank.stores.snapshots import snapshot_sizes
 from reelbank.stores.store import Store
 

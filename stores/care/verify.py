@@ -8,18 +8,18 @@ from collections.abc import Iterator, Sequence
 import pyarrow.parquet as pq
 
 from reelbank.stores import layout
+from reelbank.stores.care.contents import data_on_disk
+from reelbank.stores.care.findings import Problem, Report
+from reelbank.stores.care.verify_groups import check_group
+from reelbank.stores.care.verify_history import check_snapshots
+from reelbank.stores.care.verify_lines import check_labels, check_lines
 from reelbank.stores.checks import check_commit
 from reelbank.stores.commits import Commit, FileEntry
-from reelbank.stores.contents import data_on_disk
 from reelbank.stores.files import Files
-from reelbank.stores.findings import Problem, Report
 from reelbank.stores.groups import group_digest
 from reelbank.stores.history import commit_names, parse_commit
 from reelbank.stores.schemas import schema_of
 from reelbank.stores.store import Store
-from reelbank.stores.verify_groups import check_group
-from reelbank.stores.verify_history import check_snapshots
-from reelbank.stores.verify_lines import check_labels, check_lines
 
 __all__ = ["Problem", "Report", "verify"]
 

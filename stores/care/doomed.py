@@ -5,11 +5,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from reelbank.stores.care.tenants import SharedFiles, is_removed, removals
 from reelbank.stores.columns import SCHEMA, CommitColumns
 from reelbank.stores.commits import Commit, Order, Unit
 from reelbank.stores.ledger import Ledger
 from reelbank.stores.live import LiveUnit
-from reelbank.stores.tenants import SharedFiles, is_removed, removals
 
 _Span = tuple[str, str, float, float]
 _Moved = dict[tuple[_Span, str, Order], tuple[int, str]]

@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import Phase, given, settings
 
-import reelbank.stores.compact
+import reelbank.stores.care.compact
 from reelbank import open_store
-from reelbank.stores.compact import compact, compact_if_due
-from reelbank.stores.verify import verify
+from reelbank.stores.care.compact import compact, compact_if_due
+from reelbank.stores.care.verify import verify
 from tests.stores.builders import commit_bank, commit_lines, detection_lines, filled_store, unit
-from tests.stores.care_builders import add_bank, add_detections, add_labels, apply, contents, steps
+from tests.stores.care.builders import add_bank, add_detections, add_labels, apply, contents, steps
 
 
 def memory_store():
@@ -104,7 +104,7 @@ def test_by_itself_it_waits_until_many_files_have_gathered(store):
 
 
 def test_each_line_is_rewritten_seldom_however_many_runs_there_are(store, monkeypatch):
-    monkeypatch.setattr(reelbank.stores.compact, "_LEVEL_BYTES", 1 << 14)
+    monkeypatch.setattr(reelbank.stores.care.compact, "_LEVEL_BYTES", 1 << 14)
     written = 0
     for run in range(8):
         for number in range(16):
@@ -118,7 +118,7 @@ def test_each_line_is_rewritten_seldom_however_many_runs_there_are(store, monkey
 
 
 def test_lines_lie_by_video_in_small_row_groups(store, monkeypatch):
-    monkeypatch.setattr(reelbank.stores.merging, "ROWS_PER_GROUP", 8)
+    monkeypatch.setattr(reelbank.stores.care.merging, "ROWS_PER_GROUP", 8)
     many_parts(store)
     compact(store)
     (entry,) = store.live().files("detections")
@@ -132,7 +132,7 @@ def test_lines_lie_by_video_in_small_row_groups(store, monkeypatch):
 
 
 def test_large_files_stay(store, monkeypatch):
-    monkeypatch.setattr(reelbank.stores.compact, "SMALL_BYTES", 1)
+    monkeypatch.setattr(reelbank.stores.care.compact, "SMALL_BYTES", 1)
     many_parts(store)
     assert compact(store).commits_before == 0
 
@@ -140,12 +140,12 @@ def test_large_files_stay(store, monkeypatch):
 def test_output_is_cut_at_the_target_size_and_at_the_number_of_units(store, monkeypatch):
     many_parts(store)
     sizes = [entry.num_bytes for entry in store.live().files("detections")]
-    monkeypatch.setattr(reelbank.stores.compact, "TARGET_BYTES", sum(sizes))
-    monkeypatch.setattr(reelbank.stores.compact, "MAX_UNITS", 50)
+    monkeypatch.setattr(reelbank.stores.care.compact, "TARGET_BYTES", sum(sizes))
+    monkeypatch.setattr(reelbank.stores.care.compact, "MAX_UNITS", 50)
     before = contents(store)
     compact(store)
     assert 2 <= len(store.live().files("detections")) <= 4
-    monkeypatch.setattr(reelbank.stores.compact, "MAX_UNITS", 5)
+    monkeypatch.setattr(reelbank.stores.care.compact, "MAX_UNITS", 5)
     assert contents(store) == before
 
 

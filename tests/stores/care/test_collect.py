@@ -12,15 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import Phase, given, settings
 
-import reelbank.stores.collect
+import reelbank.stores.care.collect
 from reelbank import open_store
 from reelbank.stores import layout
-from reelbank.stores.collect import collect
-from reelbank.stores.compact import compact
+from reelbank.stores.care.collect import collect
+from reelbank.stores.care.compact import compact
+from reelbank.stores.care.verify import verify
 from reelbank.stores.snapshots import snapshot_sizes
-from reelbank.stores.verify import verify
 from tests.stores.builders import commit_bank, detection_lines, filled_store, unit, write_lines
-from tests.stores.care_builders import add_bank, add_detections, add_labels, apply, contents, steps
+from tests.stores.care.builders import add_bank, add_detections, add_labels, apply, contents, steps
 
 
 class Killed(BaseException):
@@ -221,7 +221,7 @@ def test_a_snapshot_left_by_a_killed_collection_is_renewed_by_the_next(store, mo
         add_detections(store, {f"{number:02d}.mp4": (0, 1)}, number)
     compact(store)
     with monkeypatch.context() as patch:
-        patch.setattr(reelbank.stores.collect, "_renew_snapshots", lambda files: None)
+        patch.setattr(reelbank.stores.care.collect, "_renew_snapshots", lambda files: None)
         collect(store, grace_seconds=0)
     assert max(snapshot_sizes(store.files)) > len(store.commits())
     collect(store, grace_seconds=0)

@@ -10,8 +10,8 @@ import pytest
 
 from reelbank import open_store
 from reelbank.stores import layout
+from reelbank.stores.care.migrate import MIGRATIONS, migrate
 from reelbank.stores.files import Files
-from reelbank.stores.migrate import MIGRATIONS, migrate
 from reelbank.stores.schemas import FORMAT_VERSION
 from tests.stores.builders import filled_store
 

@@ -11,14 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from reelbank import open_store
-from reelbank.stores import layout, verify_lines
-from reelbank.stores.compact import compact
+from reelbank.stores import layout
+from reelbank.stores.care import verify_lines
+from reelbank.stores.care.compact import compact
+from reelbank.stores.care.verify import verify
 from reelbank.stores.groups import group_digest
 from reelbank.stores.shards import rows_layout
 from reelbank.stores.snapshots import snapshot_sizes
-from reelbank.stores.verify import verify
 from tests.stores.builders import commit_bank, commit_lines, detection_lines, filled_store, unit
-from tests.stores.care_builders import add_bank, add_detections, add_labels
+from tests.stores.care.builders import add_bank, add_detections, add_labels
 
 
 @pytest.fixture
@@ -211,7 +212,7 @@ def test_a_compacted_store_is_read_once_however_many_videos_a_file_holds(store, 
 
 
 def test_a_video_over_several_row_groups_is_judged_whole(store, monkeypatch):
-    monkeypatch.setattr("reelbank.stores.merging.ROWS_PER_GROUP", 4)
+    monkeypatch.setattr("reelbank.stores.care.merging.ROWS_PER_GROUP", 4)
     for number in range(4):
         add_bank(store, {f"v{number:02d}.mp4": (0, 7)}, number)
         add_detections(store, {f"v{number:02d}.mp4": (0, 7)}, number)

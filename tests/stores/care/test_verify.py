@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reelbank import open_store
-from reelbank.stores.verify import verify
+from reelbank.stores.care.verify import verify
 from tests.stores.builders import (
     commit_bank,
     detection_lines,

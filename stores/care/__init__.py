@@ -1,0 +1,1 @@
+"""Care of a store: verify, compact, collect, compare, migrate."""
