@@ -102,22 +102,6 @@ def extract(
 
 
 @app.command()
-def query(
-    sql: Annotated[str, typer.Argument(help="One SELECT, EXPLAIN or DESCRIBE.")],
-    store: StoreOption,
-    output: Annotated[
-        str, typer.Option("--format", help="table, csv, json or parquet (to standard output).")
-    ] = "table",
-) -> None:
-    """Query the store with SQL: videos, shots, detections, tracks, tracked, "index", runs, ..."""
-    from reelbank.jobs.query import result_writer
-    from reelbank.stores.store import open_store
-
-    write = result_writer(output)
-    write(open_store(store).sql(sql))
-
-
-@app.command()
 def info(store: StoreOption, as_json: JsonOption = False) -> None:
     """What the store holds."""
     from reelbank.jobs.query import wide_console
@@ -142,8 +126,8 @@ def status(store: StoreOption, as_json: JsonOption = False) -> None:
 def verify(store: StoreOption, as_json: JsonOption = False) -> None:
     """Check every file of the live set: digest, row count, index, NaN; exit status 3 on a fault."""
     from reelbank.jobs.show import FAULT_STATUS, show_report
+    from reelbank.stores.care.verify import verify as verify_store
     from reelbank.stores.store import open_store
-    from reelbank.stores.verify import verify as verify_store
 
     found = verify_store(open_store(store))
     print_json(asdict(found)) if as_json else show_report(found, Console())

@@ -13,6 +13,72 @@ from reelbank.jobs.cli_options import JsonOption, StoreOption, print_json
 app = typer.Typer()
 
 
+FormatOption = Annotated[
+    str, typer.Option("--format", help="table, csv, json, parquet or arrow (to standard output).")
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        help="Write a file; its suffix (.parquet .csv .json .arrow) names the format.",
+    ),
+]
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="One SELECT, EXPLAIN or DESCRIBE.")],
+    store: StoreOption,
+    output_format: FormatOption = "table",
+    output: OutputOption = None,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BANK", help="Write that bank's rows beside the lines, to --output FILE.npz."
+        ),
+    ] = None,
+) -> None:
+    """Query the store with SQL; `select * from rows` joins all there is about each bank row."""
+    from reelbank.jobs.query import (
+        checked_features_path,
+        file_writer,
+        result_writer,
+        write_features,
+    )
+    from reelbank.stores.store import open_store
+
+    if features is not None:
+        path = checked_features_path(output)
+        write_features(open_store(store).features(sql, features), path)
+        return
+    write = result_writer(output_format) if output is None else file_writer(output)
+    write(open_store(store).sql(sql))
+
+
+@app.command()
+def search(
+    store: StoreOption,
+    bank: Annotated[str, typer.Option(help="The bank to search.")],
+    like: Annotated[
+        str,
+        typer.Option(
+            metavar="VIDEO@T[#TRACK]",
+            help="The row at the key time nearest to second T: the track's, else the first.",
+        ),
+    ],
+    top: Annotated[int, typer.Option(min=1, help="So many lines.")] = 20,
+    output_format: FormatOption = "table",
+    output: OutputOption = None,
+) -> None:
+    """Find the rows of a bank most alike a given one, by cosine; every row is compared."""
+    from reelbank.jobs.query import file_writer, result_writer
+    from reelbank.jobs.search import parse_like
+    from reelbank.stores.store import open_store
+
+    write = result_writer(output_format) if output is None else file_writer(output)
+    write(open_store(store).search(bank, parse_like(like), top=top))
+
+
 @app.command("import")
 def import_command(
     importer: Annotated[

@@ -28,7 +28,7 @@ from reelbank.pipeline.plan import Decision, Finish, Part, Plan, plan
 from reelbank.pipeline.settings import ExtractSettings
 from reelbank.pipeline.stages import naming_base, stage_specs, unit_bases, unit_key
 from reelbank.stores import layout
-from reelbank.stores.compact import compact_if_due
+from reelbank.stores.care.compact import compact_if_due
 from reelbank.stores.files import Files
 from reelbank.stores.records import VideoInfo
 from reelbank.stores.store import Store, open_store

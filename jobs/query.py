@@ -5,16 +5,25 @@ import datetime
 import decimal
 import json
 import math
+import os
+import secrets
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.ipc
 import pyarrow.parquet
 from rich.console import Console
 from rich.table import Column, Table
+
+from reelbank.stores.features import Features
+from reelbank.stores.macros import MACROS
+from reelbank.stores.views import ABOUT
 
 SHOWN_LINES = 1000
 """Lines that the format 'table' shows."""
@@ -26,15 +35,75 @@ NULL = "NULL"
 
 
 def result_writer(output: str) -> Callable[[pa.Table], None]:
-    """What writes a result to standard output as table, csv, json (one object a line) or parquet.
+    """What writes a result to standard output as a table or in one of `FORMATS`.
 
     Raises ValueError for an unknown format, and for bytes that would go to a terminal.
     """
-    if output not in WRITERS:
-        raise ValueError(f"--format {output}: unknown format; known: {', '.join(sorted(WRITERS))}")
-    if output == "parquet" and sys.stdout.isatty():
-        raise ValueError("--format parquet writes bytes; send them to a file: ... > result.parquet")
-    return WRITERS[output]
+    if output == "table":
+        return lambda result: show_table(result, wide_console())
+    if output not in FORMATS:
+        known = ", ".join(sorted([*FORMATS, "table"]))
+        raise ValueError(f"--format {output}: unknown format; known: {known}")
+    if output in _BINARY and sys.stdout.isatty():
+        raise ValueError(f"--format {output} writes bytes; send them to a file: --output FILE")
+    return lambda result: FORMATS[output](result, sys.stdout.buffer)
+
+
+def file_writer(path: Path) -> Callable[[pa.Table], None]:
+    """What writes a result to a file, in the format that its suffix names; whole or not at all."""
+    write = FORMATS.get(path.suffix.removeprefix("."))
+    if write is None:
+        known = ", ".join(f".{name}" for name in sorted(FORMATS))
+        raise ValueError(f"--output {path}: the suffix must be one of {known}")
+    return lambda result: _whole(path, lambda stream: write(result, stream))
+
+
+def write_features(found: Features, path: Path) -> None:
+    """Write rows and the lines beside them as one .npz: `rows`, and an array for each column.
+
+    Text stays text, lists become JSON, a missing number NaN; `numpy.load` needs no pickle.
+    """
+    arrays = {"rows": found.rows}
+    for name, column in zip(
+        _distinct(["rows", *found.table.column_names])[1:], found.table.columns, strict=True
+    ):
+        arrays[name] = _numpy_column(column)
+    _whole(path, lambda stream: np.savez(stream, **arrays))  # type: ignore[arg-type]
+
+
+def checked_features_path(path: Path | None) -> Path:
+    """The file that features are to be written to; ValueError where it is none for them."""
+    if path is None or path.suffix != ".npz":
+        raise ValueError("--features needs --output FILE.npz, where rows and lines are written")
+    return path
+
+
+def vocabulary() -> str:
+    """The tables and functions of a query, a line each, for people."""
+    tables = [f"{name:<12} {about}" for name, about in ABOUT.items()]
+    functions = [f"{macro.signature}\n{'':<12} {macro.about}" for macro in MACROS]
+    return "\n".join([*tables, "", *functions])
+
+
+def _whole(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
+    try:
+        with open(temporary, "xb") as stream:
+            write(stream)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _numpy_column(column: pa.ChunkedArray) -> Any:
+    if _is_number(column.type) or pa.types.is_boolean(column.type):
+        return column.to_numpy()
+    return np.array([_text(value) for value in column.to_pylist()], dtype=str)
+
+
+def _text(value: Any) -> str:
+    plain = _json_value(value)
+    return "" if plain is None else plain if isinstance(plain, str) else json.dumps(plain)
 
 
 def show_table(result: pa.Table, console: Console) -> None:
@@ -95,13 +164,9 @@ def _one_line(text: str) -> str:
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
-def _table(result: pa.Table) -> None:
-    show_table(result, wide_console())
-
-
-def _csv(result: pa.Table) -> None:
+def _csv(result: pa.Table, stream: BinaryIO) -> None:
     columns = [_csv_column(column) for column in result.columns]
-    pa.csv.write_csv(pa.table(columns, names=result.column_names), sys.stdout.buffer)
+    pa.csv.write_csv(pa.table(columns, names=result.column_names), stream)
 
 
 def _csv_column(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
@@ -119,11 +184,11 @@ def _csv_column(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
     )
 
 
-def _json(result: pa.Table) -> None:
+def _json(result: pa.Table, stream: BinaryIO) -> None:
     names = _distinct(result.column_names)
     for line in _lines(result):
         plain = {name: _json_value(value) for name, value in zip(names, line, strict=True)}
-        sys.stdout.write(json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n")
+        stream.write(json.dumps(plain, ensure_ascii=False, allow_nan=False).encode() + b"\n")
 
 
 def _distinct(names: list[str]) -> list[str]:
@@ -152,7 +217,7 @@ def _json_value(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
-def _parquet(result: pa.Table) -> None:
+def _parquet(result: pa.Table, stream: BinaryIO) -> None:
     columns = [
         # Parquet has no intervals.
         pa.array([None if value is None else str(value) for value in column.to_pylist()])
@@ -161,12 +226,20 @@ def _parquet(result: pa.Table) -> None:
         for column in result.columns
     ]
     named = pa.table(columns, names=_distinct(result.column_names))
-    pa.parquet.write_table(named, sys.stdout.buffer)
+    pa.parquet.write_table(named, stream)
 
 
-WRITERS: dict[str, Callable[[pa.Table], None]] = {
-    "table": _table,
+def _arrow(result: pa.Table, stream: BinaryIO) -> None:
+    with pa.ipc.new_file(stream, result.schema) as writer:
+        writer.write_table(result)
+
+
+FORMATS: dict[str, Callable[[pa.Table, BinaryIO], None]] = {
     "csv": _csv,
     "json": _json,
     "parquet": _parquet,
+    "arrow": _arrow,
 }
+"""Ways to write a result to a file or a pipe; json has one object a line."""
+
+_BINARY = ("arrow", "parquet")

@@ -10,8 +10,8 @@ import psutil
 from rich.console import Console
 from rich.table import Column, Table
 
+from reelbank.stores.care.verify import Report
 from reelbank.stores.store import Store
-from reelbank.stores.verify import Report
 
 FAULT_STATUS = 3
 

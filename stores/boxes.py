@@ -38,7 +38,7 @@ class RowBoxes:
             self.check()
             found = self._read(video_id, film.times(), film.counts())
         self._held[video_id] = found
-        while len(self._held) > 1 and sum(map(len, self._held.values())) > _MAX_BOXES:
+        while len(self._held) > 1 and sum(map(len, list(self._held.values()))) > _MAX_BOXES:
             self._held.popitem(last=False)
         return found
 

@@ -9,13 +9,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from reelbank.stores.bank import TOLERANCE_SECONDS, FeatureBank, nearest
+from reelbank.stores.bank import FeatureBank
+from reelbank.stores.boxes import ROI_KINDS
 from reelbank.stores.files import Files
 from reelbank.stores.live import LiveSet
 from reelbank.stores.tables import read_lines
+from reelbank.stores.times import TOLERANCE_SECONDS, nearest
 
-ROI_KINDS = ("person", "object")
-"""Kinds of bank that hold one row for each detection."""
+__all__ = ["ROI_KINDS", "Features", "gather_features"]
 
 
 @dataclass(frozen=True, slots=True)

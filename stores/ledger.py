@@ -143,7 +143,7 @@ class Ledger:
         live = self.live_set()
         kept = [number for number, name in enumerate(self._base.names) if name not in self._gone]
         base = with_live(self._base.table, live.base_flags).take(pa.array(kept, pa.int64()))
-        added = columns_of(self._added.values(), live.added_flags())
+        added = columns_of(self._added.values(), live.added_flags)
         return pa.concat_tables([base, added])
 
 

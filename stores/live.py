@@ -89,6 +89,7 @@ class LiveSet:
                 flags[self._base.offsets[number] + item.number] = True
         return flags
 
+    @cached_property
     def added_flags(self) -> list[list[bool]]:
         """Units that count of each commit that the columns do not have."""
         live = {(item.commit.name, item.number) for item in self._touched_items()}
@@ -220,7 +221,7 @@ class LiveSet:
             if self._base.names[number] not in self._gone:
                 low, high = self._base.offsets[number : number + 2]
                 yield entry, videos[low:high], flags[low:high]
-        for commit, found in zip(self._added, self.added_flags(), strict=True):
+        for commit, found in zip(self._added, self.added_flags, strict=True):
             names = [unit.video_id for unit in commit.units]
             for entry in commit.files:
                 if (entry.kind, entry.name) == ("table", table):

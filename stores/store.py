@@ -17,19 +17,21 @@ from reelbank.stores import layout
 from reelbank.stores.bank import FeatureBank
 from reelbank.stores.checks import check_commit, check_slices
 from reelbank.stores.commits import Commit, FileEntry, Unit, commit_key
+from reelbank.stores.descriptions import bank_descriptions
 from reelbank.stores.features import Features, gather_features
 from reelbank.stores.files import Files
 from reelbank.stores.groups import encode_group, group_digest
 from reelbank.stores.history import History
 from reelbank.stores.identity import files_at, json_object, make_store, no_store, read_store_id
-from reelbank.stores.info import bank_descriptions, store_info
+from reelbank.stores.info import store_info
 from reelbank.stores.keys import digest_of
 from reelbank.stores.labels import encoded_labels, label_files, label_units
 from reelbank.stores.live import LiveSet, LiveUnit
 from reelbank.stores.names import unknown
-from reelbank.stores.queries import Parameters, run_query
-from reelbank.stores.stages import REMOVAL, bank_stage
-from reelbank.stores.tables import encode_table, read_lines
+from reelbank.stores.queries import Parameters, SqlEngine
+from reelbank.stores.search import Like, search_table
+from reelbank.stores.stages import REMOVAL
+from reelbank.stores.tables import TableReader, encode_table
 
 __all__ = ["Commit", "FileEntry", "LiveSet", "Store", "Unit", "open_store"]
 
@@ -46,6 +48,7 @@ class Store:
         self._history = History(files)
         self._lock = threading.RLock()
         self._frozen: LiveSet | None = None
+        self._engine, self._reader = SqlEngine(files), TableReader(files)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open_store, (self.uri,)
@@ -73,6 +76,8 @@ class Store:
     def write_table(self, table: str, *, key: str, attempt: str, data: pa.Table) -> FileEntry:
         """Write a table file; nothing shows it before a commit names it."""
         path = layout.table_path(table, key=key, attempt=attempt)
+        if table == "failures" and "attempt" not in data.column_names:
+            data = data.append_column("attempt", pa.array([attempt] * len(data), pa.string()))
         encoded = encode_table(table, data)
         self.files.write_new(path, encoded)
         return FileEntry(
@@ -308,7 +313,7 @@ class Store:
 
     def runs(self) -> list[dict[str, Any]]:
         """Records of all runs, each with its id under 'run', by id."""
-        names = [name for name in self.files.list_names(layout.RUNS) if name.endswith(".json")]
+        names = self._run_names()
         found = self.files.read_many([f"{layout.RUNS}/{name}" for name in names])
         return [
             {"run": name.removesuffix(".json"), **json_object(f"{layout.RUNS}/{name}", data)}
@@ -316,8 +321,8 @@ class Store:
         ]
 
     def sql(self, text: str, params: Parameters = None) -> pa.Table:
-        """Answer one SELECT; views: each table (also "index"), `tracked` and `runs`."""
-        return run_query(self.files, self.live(), self.runs(), text, params)
+        """Answer one SELECT, EXPLAIN or DESCRIBE; `ABOUT` in views.py tells the tables."""
+        return self._engine.query(self.live(), self.runs, text, params)
 
     def table(
         self,
@@ -327,27 +332,15 @@ class Store:
         end_seconds: float = float("inf"),
     ) -> pa.Table:
         """Live lines of one table and video: start <= time < end, or spans that overlap it."""
-        return read_lines(
-            self.files,
-            self.live(),
-            name,
-            video_id,
-            start_seconds=start_seconds,
-            end_seconds=end_seconds,
-        )
+        span = {"start_seconds": start_seconds, "end_seconds": end_seconds}
+        return self._reader.lines(self.live(), name, video_id, **span)
 
     def detections(
         self, video_id: str, start_seconds: float = -float("inf"), end_seconds: float = float("inf")
     ) -> pa.Table:
         """Detections with start <= time < end, by time and rank; `track_id` null: no track."""
-        live = self.live()
         span = {"start_seconds": start_seconds, "end_seconds": end_seconds}
-        found = read_lines(self.files, live, "detections", video_id, **span)
-        links = read_lines(self.files, live, "links", video_id, **span)
-        links = links.select(["time", "rank", "track_id"])
-        joined = found.join(links, keys=["time", "rank"], join_type="left outer", use_threads=False)
-        joined = joined.select([*found.column_names, "track_id"])
-        return joined.sort_by([("time", "ascending"), ("rank", "ascending")])
+        return self._reader.detections(self.live(), video_id, **span)
 
     def bank(self, name: str) -> FeatureBank:
         """A bank over the live set of now; ValueError with close names where there is none."""
@@ -360,14 +353,26 @@ class Store:
         repeated.
         """
         live = self.live()
-        lines = run_query(self.files, live, self.runs(), sql, params)
+        lines = self._engine.query(live, self.runs, sql, params)
         return gather_features(lines, self._bank(bank, live), self.files, live)
+
+    def search(self, bank: str, like: NDArray[Any] | Like, *, top: int = 20) -> pa.Table:
+        """The `top` rows of a bank most alike a row (dim,), or one named by video and time.
+
+        Columns video_id, time, place, rank, track_id and score (cosine), best first.
+        """
+        live = self.live()
+        return search_table(self._bank(bank, live), like, top=top, reader=self._reader, live=live)
 
     def info(self) -> dict[str, Any]:
         """Videos by status, hours, rows, banks, bytes and runs, as plain JSON."""
-        return store_info(self.id, self.files, self.live(), num_runs=len(self.runs()))
+        num_runs = len(self._run_names())
+        return store_info(self.id, self.files, self.live(), self._engine, num_runs=num_runs)
 
     # Inside.
+
+    def _run_names(self) -> list[str]:
+        return [name for name in self.files.list_names(layout.RUNS) if name.endswith(".json")]
 
     def _create(self, **fields: Any) -> Commit | None:
         with self._lock:
@@ -376,7 +381,7 @@ class Store:
             return self._history.create(Commit(sequence=sequence, **fields))
 
     def _bank(self, name: str, live: LiveSet) -> FeatureBank:
-        if not live.select(stage=bank_stage(name)):
+        if name not in live.banks():
             raise unknown("bank", name, live.banks())
         return FeatureBank(name, self.files, live)
 
@@ -400,7 +405,7 @@ def open_store(uri: str | os.PathLike[str], *, create: bool = False) -> Store:
             raise no_store(files)
         return Store(files, read_store_id(files))
     except ImportError as error:
-        raise ValueError(f"store {text!r} needs a package: {error}; pip install 's3fs'") from error
+        raise ValueError(f"store {text!r} needs a package: {error}") from error
     except OSError as error:
         verb = "created or written" if create else "read"
         raise ValueError(f"store {text!r} cannot be {verb}: {error}") from error

@@ -19,10 +19,7 @@ import pyarrow.parquet as pq
 from reelbank.stores.commits import FileEntry
 from reelbank.stores.files import Files
 from reelbank.stores.schemas import schema_of
-from reelbank.stores.tables import ROWS_PER_GROUP
-
-_NEVER_ALIKE = (pa.float32(), pa.binary())
-"""Columns that `encode_table` gives no dictionary."""
+from reelbank.stores.tables import ROWS_PER_GROUP, table_writer
 
 _WHOLE_BYTES = 8 << 20
 _FETCHED_BYTES = 1 << 20
@@ -136,14 +133,7 @@ class TableWriter:
     def __init__(self, table: str) -> None:
         self._schema = schema_of(table)
         self._buffer = io.BytesIO()
-        self._writer = pq.ParquetWriter(
-            self._buffer,
-            self._schema,
-            compression="zstd",
-            use_dictionary=[one.name for one in self._schema if one.type not in _NEVER_ALIKE],
-            version="2.6",
-            data_page_version="1.0",
-        )
+        self._writer = table_writer(table, self._buffer)
         self._waiting: list[pa.Table] = []
         self._num_waiting = 0
         self.num_rows = 0

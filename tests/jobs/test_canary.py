@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from reelbank.pipeline.plan import Plan
+from reelbank.stores.care.verify import verify
 from reelbank.stores.store import Store, open_store
-from reelbank.stores.verify import verify
 from tests.jobs.canary import NUM_FRAMES, RECIPE, install, things
 from tests.jobs.extraction import extract, lines
 from tests.shared_data import ROOT

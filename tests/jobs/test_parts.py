@@ -16,8 +16,8 @@ from reelbank.jobs.recipe import load_recipe
 from reelbank.pipeline.plan import Plan
 from reelbank.pipeline.theatre.config import FilmConfig
 from reelbank.pipeline.theatre.film import make_film
+from reelbank.stores.care.verify import verify
 from reelbank.stores.store import Store, open_store
-from reelbank.stores.verify import verify
 from tests.jobs.extraction import SMALL, Extracted, command, differences, extract, extraction
 from tests.shared_data import shared_data
 from tests.videos import numbered_frames, write_video
