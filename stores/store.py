@@ -31,7 +31,7 @@ from reelbank.stores.names import unknown
 from reelbank.stores.queries import Parameters, SqlEngine
 from reelbank.stores.search import Like, search_table
 from reelbank.stores.stages import REMOVAL
-from reelbank.stores.tables import TableReader, encode_table
+from reelbank.stores.tables import TableReader, encode_table, with_attempt
 
 __all__ = ["Commit", "FileEntry", "LiveSet", "Store", "Unit", "open_store"]
 
@@ -76,8 +76,8 @@ class Store:
     def write_table(self, table: str, *, key: str, attempt: str, data: pa.Table) -> FileEntry:
         """Write a table file; nothing shows it before a commit names it."""
         path = layout.table_path(table, key=key, attempt=attempt)
-        if table == "failures" and "attempt" not in data.column_names:
-            data = data.append_column("attempt", pa.array([attempt] * len(data), pa.string()))
+        if table == "failures":
+            data = with_attempt(data, attempt)
         encoded = encode_table(table, data)
         self.files.write_new(path, encoded)
         return FileEntry(
