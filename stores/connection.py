@@ -124,11 +124,13 @@ class _FileNames:
     def __init__(self, files: Files) -> None:
         # DuckDB takes *, ? and [ in a path for a pattern and has no escape that always works.
         plain = files.is_local and not re.search(r"[*?\[\]\\]", files.root)
-        self.adapter = None if plain else _ReadOnly(files)
+        self._sizes: dict[str, int] = {}
+        self.adapter = None if plain else _ReadOnly(files, self._sizes)
         self._files = files
 
     def of(self, visible: VisibleFile) -> str:
         path = visible.entry.path
+        self._sizes[path] = visible.entry.num_bytes
         return self._files.absolute(path) if self.adapter is None else f"{_SCHEME}:///{path}"
 
 
@@ -138,17 +140,22 @@ class _ReadOnly(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no type
     protocol = _SCHEME
     cachable = False
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, sizes: Mapping[str, int]) -> None:
         super().__init__()
         self._files = files
+        # As committed: asking for each would be a request for each file.
+        self._sizes = sizes
 
     def _open(self, path: str, mode: str = "rb", **_: Any) -> Any:
         if mode != "rb":
             raise PermissionError("a query cannot write to the store")
-        return self._files.open(self._relative(path))
+        relative = self._relative(path)
+        return self._files.open(relative, self._sizes[relative])
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
-        size = self._files.size(self._relative(path))
+        size = self._sizes.get(self._relative(path))
+        if size is None:
+            raise FileNotFoundError(path)
         return {"name": path, "size": size, "type": "file"}
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
