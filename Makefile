@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 VIDEO ?=
+# Two processes; a file's tests stay together, for what they share.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: install demo test test-all check format clean
 
@@ -19,11 +21,11 @@ demo: install
 	$(BIN)/reelbank demo --folder demo $(if $(VIDEO),--video '$(VIDEO)')
 
 test: install
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # Slow tests too, and the fast ones again on Python 3.12 where it is found.
 test-all: install
-	$(BIN)/python -m pytest -m 'slow or not slow'
+	$(PYTEST) -m 'slow or not slow'
 	@if python3.12 -c "" 2>/dev/null; then \
 		$(MAKE) test PYTHON=python3.12 VENV=.venv312; \
 	else \

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from reelbank.stores.store import open_store
 from reelbank.stores.care.verify import verify
+from reelbank.stores.store import open_store
 from tests.chaos.victims import SMALL
 from tests.jobs.extraction import command, extract
 from tests.videos import numbered_frames, write_video

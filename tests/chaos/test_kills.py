@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from reelbank.stores.store import open_store
 from reelbank.stores.care.verify import verify
+from reelbank.stores.store import open_store
 from tests.chaos.victims import POLL_SECONDS, SMALL, Victim, graveyard, has_open, num_commits, pause
 from tests.jobs.extraction import extract
 from tests.videos import numbered_frames, write_video
