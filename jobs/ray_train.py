@@ -61,14 +61,15 @@ def fit_on_ray(
     arguments = {"make": make, "config": config, "run": run, "about": about, "token": token}
     try:
         work: Any = _work
+        scaling = _scaling(config, num_workers)
         trainer = TorchTrainer(
             work,
             train_loop_config=arguments | {"threads": _threads(num_workers)},
             torch_config=TorchConfig(timeout_s=COLLECTIVE_SECONDS),
-            scaling_config=_scaling(config, num_workers),
+            scaling_config=scaling,
             run_config=RunConfig(
-                name=token,
-                storage_path=str(run / "ray"),
+                name=_folder(run, token).name,
+                storage_path=str(run),
                 failure_config=FailureConfig(max_failures=max_failures),
             ),
         )
@@ -80,7 +81,7 @@ def fit_on_ray(
     else:
         return result
     finally:
-        shutil.rmtree(run / "ray" / token, ignore_errors=True)
+        shutil.rmtree(_folder(run, token), ignore_errors=True)
         if started:
             ray.shutdown()
 
@@ -181,8 +182,13 @@ def _look(run: Path, progress: TrainingProgress) -> None:
         progress.tell(last["step"], loss=loss, waiting_share=last["waiting_share"])
 
 
+def _folder(run: Path, token: str) -> Path:
+    """What Ray and its workers tell each other; gone when the call is over."""
+    return run / f".ray-{token}"
+
+
 def _refusal(run: Path, token: str) -> Path:
-    return run / "ray" / token / "refusal.txt"
+    return _folder(run, token) / "refusal.txt"
 
 
 def _sentence(run: Path, token: str, max_failures: int, error: Exception) -> str:

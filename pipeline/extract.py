@@ -19,9 +19,9 @@ from reelbank.pipeline.span import SpanOutput, extract_span, nothing_of
 from reelbank.pipeline.stages import StageSpec, naming_base, unit_bases, unit_key
 from reelbank.pipeline.stored import StoredDetections
 from reelbank.stores.commits import FileEntry, Unit
-from reelbank.stores.stages import bank_of
 from reelbank.stores.records import ContentError, VideoInfo
 from reelbank.stores.schemas import SCHEMAS
+from reelbank.stores.stages import bank_of
 from reelbank.stores.store import Store
 
 

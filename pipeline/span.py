@@ -25,8 +25,8 @@ from reelbank.pipeline.plan import Span
 from reelbank.pipeline.settings import ExtractSettings
 from reelbank.pipeline.shots.scorer import build_scorer
 from reelbank.pipeline.stored import StoredDetections
-from reelbank.stores.stages import bank_of
 from reelbank.stores.records import Detections
+from reelbank.stores.stages import bank_of
 
 FRAMES_WAITING = 4
 """Full-size frames that may wait for a stage; what bounds the memory of a slow one."""

@@ -91,13 +91,13 @@ class History:
         begins = not len(self.ledger)
         base = read_snapshot(self._files) if begins else None
         num_known = len(self.ledger) if base is None else len(base)
-        names = set(commit_names(self._files, num_known))
-        if not begins and any(name not in names for name in self.ledger):
+        names = set(_listed(self._files, num_known))
+        if not begins and self.ledger.names - names:
             # Someone removed commits: begin anew.
             begins, base = True, read_snapshot(self._files)
         if begins:
             self._begin(base, names)
-        missing = sorted(name for name in names if name not in self.ledger)
+        missing = sorted(filter(layout.parse_commit_name, names - self.ledger.names))
         if missing:
             self._live = None
         for commit in read_commits(self._files, missing):
@@ -110,11 +110,14 @@ class History:
         self._num_in_snapshot = 0 if base is None else len(base)
 
 
-def commit_names(files: Files, num_expected: int = 0) -> list[str]:
-    """File names of all commits, sorted; told how many to expect, it lists many of them faster."""
+def commit_names(files: Files) -> list[str]:
+    """File names of all commits, sorted."""
+    return list(filter(layout.parse_commit_name, _listed(files, 0)))
+
+
+def _listed(files: Files, num_expected: int) -> list[str]:
     many = num_expected > _COMMITS_ON_TWO_PAGES
-    found = files.list_digests(layout.COMMITS) if many else files.list_names(layout.COMMITS)
-    return [name for name in found if layout.parse_commit_name(name)]
+    return files.list_digests(layout.COMMITS) if many else files.list_names(layout.COMMITS)
 
 
 def read_commits(files: Files, names: Sequence[str]) -> list[Commit]:

@@ -39,6 +39,8 @@ class Ledger:
         """`gone` names commits of the columns that are there no more."""
         self._base = base if base is not None else CommitColumns(SCHEMA.empty_table())
         self._gone = set(gone)
+        self.names = set(self._base.numbers) - self._gone
+        """File names of the commits."""
         self._added: dict[str, Commit] = {}
         self._generations: dict[str, int] = {}
         self._removed: dict[str, Order] = {}
@@ -54,14 +56,14 @@ class Ledger:
                 self._touch(video_id)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._added or (name in self._base.numbers and name not in self._gone)
+        return name in self.names
 
     def __iter__(self) -> Iterator[str]:
         yield from (name for name in self._base.names if name not in self._gone)
         yield from self._added
 
     def __len__(self) -> int:
-        return len(self._base) - len(self._gone) + len(self._added)
+        return len(self.names)
 
     def commit(self, name: str) -> Commit:
         """The commit of that file name; KeyError where it is not known."""
@@ -79,6 +81,7 @@ class Ledger:
         if commit.name in self:
             return
         self._added[commit.name] = commit
+        self.names.add(commit.name)
         known = self._generations.get(commit.key, -1)
         self._generations[commit.key] = max(known, commit.generation)
         self.max_sequence = max(self.max_sequence, commit.sequence)

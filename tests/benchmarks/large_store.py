@@ -360,7 +360,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--videos", type=int, default=10_000)
     parser.add_argument("--detections", type=int, default=14_000_000)
-    parser.add_argument("--keep", type=Path, help="folder of the store; one there, not yet compacted, is used again")
+    parser.add_argument("--keep", type=Path, help="folder of the store, used again")
     parser.add_argument("--output", type=Path, default=Path("benchmarks-out/large_store.json"))
     options = parser.parse_args()
     console, size = Console(), Size(options.videos, options.detections)
