@@ -153,7 +153,7 @@ class Extraction:
 
     def _committed_keys(self) -> set[str]:
         # All at once: asking the store key by key would list its commits for each.
-        return {commit.key for commit in self.store.commits()}
+        return self.store.committed_keys()
 
     def _commit_keys(self, work: Part | Finish) -> list[str]:
         return [

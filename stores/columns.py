@@ -7,7 +7,7 @@ are read in a fraction of one, and an object is made of those that are looked at
 import dataclasses
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -65,6 +65,7 @@ SCHEMA = pa.schema(
         pa.field("live", pa.list_(pa.bool_())),
     ]
 )
+_AT_ONCE = 1000
 _PLAIN = ("name", "key", "generation", "attempt", "stage", "run", "sequence", "created")
 
 
@@ -138,6 +139,14 @@ class CommitColumns:
         if number not in self._commits:
             self._commits[number] = _from_plain(self.table.slice(number, 1).to_pylist()[0])
         return self._commits[number]
+
+    def commits(self) -> Iterator[Commit]:
+        """All of them, made many at a time."""
+        for start in range(0, len(self), _AT_ONCE):
+            for number, plain in enumerate(self.table.slice(start, _AT_ONCE).to_pylist(), start):
+                if number not in self._commits:
+                    self._commits[number] = _from_plain(plain)
+                yield self._commits[number]
 
     def files_of(self, table: str) -> list[tuple[int, FileEntry]]:
         """Number of the commit and entry of each file of a table."""

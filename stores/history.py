@@ -1,6 +1,9 @@
 """The commits of a store: read from the disk, and added to, one at a time."""
 
+import contextlib
 import datetime
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,6 +21,8 @@ from reelbank.stores.snapshots import (
 )
 
 _COMMITS_ON_TWO_PAGES = 2_000
+_TRUSTED_SECONDS = 2.0
+_TRIES = 5
 
 
 class History:
@@ -29,6 +34,8 @@ class History:
         self._live: LiveSet | None = None
         self._num_in_snapshot = 0
         self._stamp: int | None = None
+        self._listed_at = -math.inf
+        self._epoch = 0
 
     def live(self) -> LiveSet:
         """What counts, as of the last refresh."""
@@ -49,14 +56,16 @@ class History:
             draft,
             replaces=self.ledger.overlapped(draft.units),
             created=_now(),
-            generation=0 if previous is None else previous.generation + 1,
+            # Never the name of a commit that a collection deleted: snapshots may still hold that.
+            generation=max(self._epoch, 0 if previous is None else previous.generation + 1),
         )
         created = self._files.create(layout.commit_path(commit.name), commit.to_json())
         if not created:
             self.refresh()
             there = self.ledger.commit(commit.name) if commit.name in self.ledger else None
             # A conditional put that is tried again can lose to itself.
-            return there if there == commit else None
+            mine = (commit.attempt, commit.created)
+            return there if there and (there.attempt, there.created) == mine else None
         self.ledger.add(commit)
         self._live = None
         self._snapshot_if_due()
@@ -83,11 +92,24 @@ class History:
     def refresh(self) -> None:
         """Take in what others committed: one listing, and the commits not seen before.
 
-        Nothing at all where the folder's own stamp says that nobody added a file.
+        Nothing at all where that was done a moment ago and the folder's own stamp says that nobody
+        added a file: not every file system keeps such stamps well.
         """
         stamp = self._files.settled_stamp(layout.COMMITS)
-        if stamp is not None and stamp == self._stamp:
+        now = time.monotonic()
+        is_fresh = now - self._listed_at < _TRUSTED_SECONDS
+        if is_fresh and stamp is not None and stamp == self._stamp:
             return
+        for _ in range(_TRIES):
+            with contextlib.suppress(FileNotFoundError):
+                # Else a collection deleted a commit after it was listed.
+                self._take_in()
+                break
+        else:
+            self._take_in()
+        self._stamp, self._listed_at = stamp, now
+
+    def _take_in(self) -> None:
         begins = not len(self.ledger)
         base = read_snapshot(self._files) if begins else None
         num_known = len(self.ledger) if base is None else len(base)
@@ -97,12 +119,21 @@ class History:
             begins, base = True, read_snapshot(self._files)
         if begins:
             self._begin(base, names)
+        marks = filter(None, map(layout.parse_epoch_name, names - self.ledger.names))
+        self._epoch = max(marks, default=0)
         missing = sorted(filter(layout.parse_commit_name, names - self.ledger.names))
         if missing:
             self._live = None
         for commit in read_commits(self._files, missing):
             self.ledger.add(commit)
-        self._stamp = stamp
+
+    def begin_epoch(self) -> None:
+        """Let no commit from now on have the name of one that is there."""
+        self.refresh()
+        parsed = map(layout.parse_commit_name, self.ledger.names)
+        highest = max((one[1] for one in parsed if one is not None), default=0)
+        self._epoch = max(self._epoch, highest) + 1
+        self._files.create(layout.epoch_path(self._epoch), b"")
 
     def _begin(self, base: CommitColumns | None, names: set[str]) -> None:
         gone = () if base is None else base.numbers.keys() - names

@@ -18,6 +18,7 @@ _TOKEN = re.compile(r"[0-9A-Za-z]+")
 _BANK = re.compile(r"[A-Za-z][0-9A-Za-z_-]*")
 _RUN = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]*")
 _COMMIT_NAME = re.compile(r"([0-9A-Za-z]+)(?:\.(\d+))?\.json")
+_EPOCH_NAME = re.compile(r"epoch-(\d+)")
 _SNAPSHOT_NAME = re.compile(r"(\d+)\.parquet")
 _TABLE_PATH = re.compile(r"tables/[a-z_]+/[0-9A-Za-z]+\.[0-9A-Za-z]+\.parquet")
 _LABEL_SET = re.compile(r"[A-Za-z][0-9A-Za-z_.-]*@[0-9A-Za-z][0-9A-Za-z_.-]*")
@@ -64,6 +65,17 @@ def parse_commit_name(name: str) -> tuple[str, int] | None:
     """Key and generation of a commit's file name; None for any other file."""
     match = _COMMIT_NAME.fullmatch(name)
     return (match[1], int(match[2] or 0)) if match else None
+
+
+def epoch_path(number: int) -> str:
+    """Marker, among the commits, of a collection: names of commits before it are used no more."""
+    return f"{COMMITS}/epoch-{number:010d}"
+
+
+def parse_epoch_name(name: str) -> int | None:
+    """Number of a collection's marker; None for any other file."""
+    match = _EPOCH_NAME.fullmatch(name)
+    return int(match[1]) if match else None
 
 
 def snapshot_path(num_commits: int) -> str:

@@ -70,11 +70,42 @@ class Ledger:
         found = self._added.get(name)
         return found if found is not None else self._base.commit(self._base.numbers[name])
 
+    def keys(self) -> set[str]:
+        """Keys of all commits."""
+        parsed = map(layout.parse_commit_name, self.names)
+        return {one[0] for one in parsed if one is not None}
+
     def newest(self, key: str) -> Commit | None:
         """The newest commit of that key, live or not; None where there is none."""
         generation = max(self._generations.get(key, -1), self._base.generations.get(key, -1))
         names = [layout.commit_name(key, one) for one in range(generation, -1, -1)]
         return next((self.commit(name) for name in names if name in self), None)
+
+    def commits(self) -> Iterator[Commit]:
+        """All of them."""
+        yield from (one for one in self._base.commits() if one.name not in self._gone)
+        yield from self._added.values()
+
+    def whole_holder(self, commit: Commit) -> Commit | None:
+        """The last commit that holds all of its units: itself, or one that they were moved to.
+
+        None where a unit's video was removed since, or where its units lie in several commits.
+        """
+        holders = {self._holder(unit, commit) for unit in commit.units}
+        name = holders.pop() if len(holders) == 1 else None
+        return self.commit(name) if name is not None else None
+
+    def _holder(self, unit: Unit, commit: Commit) -> str | None:
+        place = unit.origin or commit.order
+        if place <= self._removed.get(unit.video_id, (0, "", 0)):
+            return None
+        held = [
+            item
+            for item in self._touch(unit.video_id)[unit.stage]
+            if (item.unit.span, item.unit.key) == (unit.span, unit.key)
+            and (item.unit.origin or item.commit.order) == place
+        ]
+        return max(held, key=lambda item: item.order).commit.name
 
     def add(self, commit: Commit) -> None:
         """Take in one commit; the order of adding does not matter."""

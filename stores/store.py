@@ -51,7 +51,7 @@ class Store:
         self._engine, self._reader = SqlEngine(files), TableReader(files)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_store, (self.uri,)
+        return _reopened, (self.uri, self._frozen)
 
     def __repr__(self) -> str:
         return f"Store({self.uri!r})"
@@ -207,15 +207,23 @@ class Store:
     ) -> Commit | None:
         """Make a superseded commit count again without computing: a new commit, the old files.
 
-        With `video_ids`, its units of these videos alone. None where the key was never committed
-        or one of its files is gone; where everything is live already, the commit there is.
+        With `video_ids`, its units of these videos alone. None where the key was never committed,
+        where one of its videos was removed since or one of its files is gone; where everything is
+        live already, the commit there is.
         """
         with self._lock:
             self._history.refresh()
             old = self._history.committed(key)
-            if old is None or not all(self._is_there(entry) for entry in old.files):
+            # Compaction may have moved its work: a collection takes the files that it came from.
+            holder = None if old is None else self._history.ledger.whole_holder(old)
+            if old is None or holder is None or not all(map(self._is_there, holder.files)):
                 return None
-            units = [u for u in old.units if video_ids is None or u.video_id in video_ids]
+            keys = {unit.key for unit in old.units}
+            units = [
+                unit
+                for unit in holder.units
+                if unit.key in keys and (video_ids is None or unit.video_id in video_ids)
+            ]
             if not units:
                 return None
             # They are to count as new, wherever compaction had put them.
@@ -223,10 +231,10 @@ class Store:
             new_key = commit_key(old.stage, units)
             created = self._create(
                 key=new_key,
-                attempt=old.attempt,
+                attempt=holder.attempt,
                 stage=old.stage,
                 units=tuple(units),
-                files=old.files,
+                files=holder.files,
                 run=old.run if run is None else run,
             )
             return created or self._history.committed(new_key)
@@ -261,7 +269,13 @@ class Store:
         files = label_files(label_set, encoded, num_rows, key=key, attempt=attempt)
         for entry in files:
             self.files.write_new(entry.path, encoded[entry.name])
-        return self.commit(stage, units, files, run=run, attempt=attempt)
+        commit = self.commit(stage, units, files, run=run, attempt=attempt)
+        if len({item.commit.name for item in self.live().select(stage=stage)}) > 1:
+            raise ValueError(
+                f"another process brought in label set {label_set!r} at the same moment, and the "
+                "two are mixed now; import it again"
+            )
+        return commit
 
     def write_run(self, run_id: str, record: Mapping[str, Any]) -> None:
         """Write, or write again, what is known of a run; plain JSON."""
@@ -280,11 +294,10 @@ class Store:
     def frozen(self) -> "Store":
         """The store as it is now: whatever is committed later, all reading through it agrees.
 
-        Files that `compact` and `gc` take away after the grace time are missed from then on.
+        That is, all but the lists of commits and runs. Files that `compact` and `gc` take away
+        after the grace time are missed from then on.
         """
-        found = Store(self.files, self.id)
-        found._frozen = self.live()
-        return found
+        return _frozen(Store(self.files, self.id), self.live())
 
     def live(self) -> LiveSet:
         """What counts now, refreshed from the disk; of a frozen store what counted then."""
@@ -304,8 +317,13 @@ class Store:
         """All commits, oldest first."""
         with self._lock:
             self._history.refresh()
-            ledger = self._history.ledger
-            return sorted(map(ledger.commit, ledger), key=lambda commit: commit.order)
+            return sorted(self._history.ledger.commits(), key=lambda commit: commit.order)
+
+    def committed_keys(self) -> set[str]:
+        """Keys of all commits."""
+        with self._lock:
+            self._history.refresh()
+            return self._history.ledger.keys()
 
     def fingerprint(self) -> dict[tuple[str, str, float, float], tuple[str, tuple[str, ...]]]:
         """Live spans -> (unit key, file digests): equal where runs differ in nothing but luck."""
@@ -388,6 +406,15 @@ class Store:
     def _is_there(self, entry: FileEntry) -> bool:
         path = entry.path if entry.kind == "table" else f"{entry.path}/rows/zarr.json"
         return self.files.exists(path)
+
+
+def _frozen(store: Store, live: LiveSet | None) -> Store:
+    store._frozen = live
+    return store
+
+
+def _reopened(uri: str, live: LiveSet | None) -> Store:
+    return _frozen(open_store(uri), live)
 
 
 def open_store(uri: str | os.PathLike[str], *, create: bool = False) -> Store:

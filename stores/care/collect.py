@@ -64,7 +64,8 @@ def collect(
     cutoff = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=grace_seconds)
     commits = store.commits()
     doomed = doomed_commits(commits, cutoff=cutoff, superseded=superseded)
-    if not dry_run:
+    if not dry_run and doomed:
+        History(store.files).begin_epoch()
         _delete(store.files, doomed)
     commits = _without(commits if dry_run else store.commits(), doomed)
     orphans = _orphans(store.files, commits, doomed, cutoff)

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from reelbank.stores.care.tenants import SharedFiles, is_removed, removals
+from reelbank.stores.care.tenants import SharedFiles, Tenants, is_removed, paths_of, removals
 from reelbank.stores.columns import SCHEMA, CommitColumns
 from reelbank.stores.commits import Commit, Order, Unit
 from reelbank.stores.ledger import Ledger
@@ -26,16 +26,22 @@ def doomed_commits(
     """
     settled = [commit for commit in commits if is_settled(commit, cutoff)]
     history, past = _History(commits), _History(settled)
-    moved, removed = _moved(settled), removals(settled)
+    moved, tenants = _moved(settled), Tenants(settled)
+    removed = tenants.removed
     waiting = [
         commit
         for commit in settled
         if commit.units
-        and (superseded or _is_useless(commit, moved, removed))
+        and (superseded or _is_useless(commit, moved, tenants))
         and not (history.counts(commit) or past.counts(commit))
     ]
     waiting.sort(key=lambda commit: commit.order)
-    shared = SharedFiles(commits)
+    removing = {
+        commit.name
+        for commit in waiting
+        if any(is_removed(unit, commit, removed) for unit in commit.units)
+    }
+    shared = SharedFiles(commits, {commit.name for commit in waiting}, removing)
     doomed: list[Commit] = []
     # Again, because what stood in the way of one may have gone after it.
     while found := list(_free(waiting, history, shared)):
@@ -143,9 +149,10 @@ def _moved(commits: Iterable[Commit]) -> _Moved:
     return found
 
 
-def _is_useless(commit: Commit, moved: _Moved, removed: dict[str, Order]) -> bool:
-    gone = [is_removed(unit, commit, removed) for unit in commit.units]
-    return any(gone) or all(
+def _is_useless(commit: Commit, moved: _Moved, tenants: Tenants) -> bool:
+    """Whether its work lies elsewhere, or a removed video's beside it."""
+    held = (path for unit in commit.units for path in paths_of(unit, commit))
+    return any(path in tenants.removed_paths for path in held) or all(
         moved[_identity(unit, commit)] > _rank(unit, commit) for unit in commit.units
     )
 

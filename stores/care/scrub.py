@@ -13,17 +13,13 @@ REMOVED = "(removed)"
 
 
 def scrub_runs(store: Store, removals: Sequence[Commit], *, dry_run: bool) -> list[str]:
-    """Take the names out; ids of the runs whose records change."""
+    """Take the names out that no video of the store has now; ids of the runs whose records change.
+
+    Not by the time of a run: machines' clocks differ.
+    """
     changed = []
-    for record in store.runs() if removals else ():
-        started = str(record.get("started") or "")
-        # Whole seconds: that is how runs tell the time.
-        names = {
-            name
-            for commit in removals
-            if started[:19] <= commit.created[:19]
-            for name in commit.removes
-        }
+    names = {name for commit in removals for name in commit.removes} - set(store.live().videos())
+    for record in store.runs() if names else ():
         run = record["run"]
         scrubbed = without_names(record, names)
         if scrubbed != record:

@@ -1,7 +1,7 @@
 """Which videos have lines or rows in which file, after all commits that name it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from reelbank.stores.commits import Commit, Order, Unit
 from reelbank.stores.live import LiveSet
@@ -39,9 +39,15 @@ class Tenants:
 class SharedFiles:
     """How many commits tell of each video in each file that more than one of them names."""
 
-    def __init__(self, commits: Iterable[Commit]) -> None:
+    def __init__(
+        self, commits: Iterable[Commit], waiting: Collection[str], removing: Collection[str]
+    ) -> None:
+        """`waiting` names the commits that are to go, `removing` those with removed videos."""
         self._tellers: dict[str, Counter[str]] = defaultdict(Counter)
         self._names: Counter[str] = Counter()
+        self._staying: Counter[str] = Counter()
+        self._quiet: Counter[str] = Counter()
+        self._waiting, self._removing = frozenset(waiting), frozenset(removing)
         for commit in commits:
             self._count(commit, 1)
 
@@ -50,9 +56,16 @@ class SharedFiles:
         self._count(commit, -1)
 
     def can_drop(self, commit: Commit) -> bool:
-        """Whether whoever still names its files tells of all the videos in them."""
+        """Whether whoever still names its files tells of all the videos in them.
+
+        Or is to go as well: then those that tell of removed videos are the last, so that it is not
+        forgotten, if this is broken off, why the others go.
+        """
+        is_last = commit.name in self._removing
         return all(
-            self._names[path] == 1 or self._tellers[path][unit.video_id] > 1
+            self._names[path] == 1
+            or self._tellers[path][unit.video_id] > 1
+            or not (self._staying[path] or (is_last and self._quiet[path]))
             for unit in commit.units
             for path in paths_of(unit, commit)
         )
@@ -60,6 +73,8 @@ class SharedFiles:
     def _count(self, commit: Commit, change: int) -> None:
         for entry in commit.files:
             self._names[entry.path] += change
+            self._staying[entry.path] += change * (commit.name not in self._waiting)
+            self._quiet[entry.path] += change * (commit.name not in self._removing)
         for unit in commit.units:
             for path in paths_of(unit, commit):
                 self._tellers[path][unit.video_id] += change
