@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from reelbank.pipeline.backbones.backbone import normalise
 from reelbank.pipeline.backbones.models import LoadedBackbone
 from reelbank.pipeline.backbones.roi_pooling import clip_features, grid_features, roi_features
+from reelbank.pipeline.detect.moments import Moment
 from reelbank.pipeline.detect.protocol import Detector
 from reelbank.pipeline.settings import BackboneSettings, BankSettings
 from reelbank.pipeline.shots.scorer import ShotScorer
@@ -60,7 +61,8 @@ class ScoreRows:
 class DetectionRows:
     """Detections at each key time, and the rows of the detector's own banks.
 
-    `check`, where given, is called with each key time's number and what was found there.
+    `check`, where given, is called with each key time's number and what was found there;
+    `moment_of` gives the place of a key time by its number.
     """
 
     def __init__(
@@ -69,11 +71,13 @@ class DetectionRows:
         banks: Mapping[str, BankSettings],
         *,
         batch_size: int,
+        moment_of: Callable[[int], Moment],
         check: Callable[[int, Detections], None] | None = None,
     ) -> None:
         self._detector = detector
         self._banks = banks
         self._batch_size = batch_size
+        self._moment_of = moment_of
         self._check = check
         self._batch: list[KeyFrame] = []
         self._changed = threading.Condition()
@@ -102,7 +106,10 @@ class DetectionRows:
         if not batch:
             return
         try:
-            found = self._detector.detect([frame.rgb for frame in batch])
+            found = self._detector.detect(
+                [frame.rgb for frame in batch],
+                [self._moment_of(frame.number) for frame in batch],
+            )
             kept = {
                 frame.number: self._take(frame.number, detections)
                 for frame, detections in zip(batch, found, strict=True)

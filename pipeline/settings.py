@@ -17,6 +17,7 @@ from reelbank.pipeline.detect.config import (
     DetectorConfig,
     Detectron2Config,
     HogConfig,
+    LabelsConfig,
     TorchvisionConfig,
 )
 from reelbank.pipeline.shots.config import AdaptiveConfig, ShotConfig
@@ -230,6 +231,9 @@ class ExtractSettings:
                 config=_absolute(detector.config) or detector.config,
                 weights=_absolute(detector.weights),
             )
+        elif isinstance(detector, LabelsConfig):
+            folder = Path(detector.labels).expanduser().absolute()
+            detector = replace(detector, labels=str(folder))
         return replace(self, backbones=backbones, detector=detector)
 
 

@@ -20,6 +20,7 @@ from reelbank.pipeline.conveyor import Conveyor
 from reelbank.pipeline.decode.reader import Damaged, Frame, LostSpan, PyAVReader
 from reelbank.pipeline.decode.sampling import TIME_TOLERANCE, OnScreen, key_times
 from reelbank.pipeline.decode.transforms import resize_short_side
+from reelbank.pipeline.detect.moments import Moment
 from reelbank.pipeline.models import Models
 from reelbank.pipeline.plan import Span
 from reelbank.pipeline.settings import ExtractSettings
@@ -137,6 +138,7 @@ def _consumers(
             models.detector(),
             objects,
             batch_size=settings.resources.detector_batch,
+            moment_of=lambda number: Moment(span.info.video_id, number * settings.key_step_seconds),
             check=None if stored is None else stored.check,
         )
     clips = {}

@@ -121,7 +121,8 @@ def backbone_digest(backbone: BackboneSettings) -> str | None:
 
 def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:
     # A file is named by its digest: moving it changes nothing.
-    return {key: one for key, one in settings.items() if key not in ("weights", "sha256", "config")}
+    paths = ("weights", "sha256", "config", "labels")
+    return {key: one for key, one in settings.items() if key not in paths}
 
 
 def stage_base(

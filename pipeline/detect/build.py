@@ -6,6 +6,7 @@ from reelbank.pipeline.detect.config import (
     DetectorConfig,
     Detectron2Config,
     HogConfig,
+    LabelsConfig,
     TorchvisionConfig,
 )
 from reelbank.pipeline.detect.protocol import Detector
@@ -32,10 +33,18 @@ def _build_detectron2(config: DetectorConfig, device: str) -> Detector:
     return Detectron2Detector(config, device=device)
 
 
+def _build_labels(config: DetectorConfig, device: str) -> Detector:
+    from reelbank.pipeline.detect.labels import LabelsDetector
+
+    assert isinstance(config, LabelsConfig)
+    return LabelsDetector(config)
+
+
 DETECTORS: dict[str, Callable[[DetectorConfig, str], Detector]] = {
     "hog": _build_hog,
     "torchvision": _build_torchvision,
     "detectron2": _build_detectron2,
+    "labels": _build_labels,
 }
 
 

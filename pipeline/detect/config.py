@@ -165,7 +165,54 @@ class Detectron2Config:
             _require_at_least("the number of categories", len(self.categories), 1)
 
 
-DetectorConfig: TypeAlias = HogConfig | TorchvisionConfig | Detectron2Config
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelsConfig:
+    """Known boxes from label files, with the faults of a detector: for generated films."""
+
+    kind: Literal["labels"] = "labels"
+    """Tells the settings of the detectors apart."""
+    labels: str
+    """Folder of CSV files with the columns name, time, x1, y1, x2, y2 and label."""
+    seed: int = 0
+    """Decides every fault, together with the video and the time."""
+    jitter: float = 0.04
+    """Furthest shift of each side of a box, over the box's width or height; below 0.1, so that
+    every box keeps an overlap with the truth of more than 0.6."""
+    miss_rate: float = 0.03
+    """Share of known boxes that are not found."""
+    false_per_frame: float = 0.1
+    """Mean number of boxes in a frame that hold nothing."""
+    false_category: str = "person"
+    """What those are taken for."""
+    true_scores: tuple[float, float] = (0.86, 1.0)
+    """Range of the scores of known boxes; all lie above the 0.85 that heads ask for in a test."""
+    false_scores: tuple[float, float] = (0.3, 0.92)
+    """Range of the scores of boxes that hold nothing; some pass for true ones."""
+    min_score: float = 0.05
+    """Least score kept."""
+    max_per_frame: int = 100
+    """Most boxes kept in a frame, the best ones."""
+
+    def __post_init__(self) -> None:
+        if not self.labels:
+            raise ValueError("labels='' names no folder; give the folder of label files")
+        _require_at_least("seed", self.seed, 0)
+        for name in ("miss_rate", "min_score"):
+            _require_unit(name, getattr(self, name))
+        if not 0.0 <= self.jitter <= 0.1:
+            raise ValueError(f"jitter={self.jitter} lies outside [0, 0.1]; use 0.1 at most")
+        if not 0.0 <= self.false_per_frame <= 10.0:
+            raise ValueError(
+                f"false_per_frame={self.false_per_frame} lies outside [0, 10]; use 10 at most"
+            )
+        for name in ("true_scores", "false_scores"):
+            low, high = getattr(self, name)
+            if not 0.0 <= low <= high <= 1.0:
+                raise ValueError(f"{name}={low}, {high} is no range in [0, 1]; use low, then high")
+        _require_at_least("max_per_frame", self.max_per_frame, 1)
+
+
+DetectorConfig: TypeAlias = HogConfig | TorchvisionConfig | Detectron2Config | LabelsConfig
 """One of the detectors' settings, told apart by `kind`."""
 
 

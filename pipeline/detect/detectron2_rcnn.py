@@ -26,6 +26,7 @@ from reelbank.pipeline.detect.detectron2_config import (
     config_path,
 )
 from reelbank.pipeline.detect.loading import fill_model
+from reelbank.pipeline.detect.moments import Moment
 from reelbank.pipeline.detect.selection import Selector, to_numpy
 from reelbank.pipeline.detect.weights import checked_digest, weights_path
 from reelbank.stores.records import Detections
@@ -80,7 +81,9 @@ class Detectron2Detector:
             checked_digest(path, config.sha256)
             fill_model(self._model, load_state(path), path=path, ignored=NOT_NEEDED)
 
-    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+    def detect(
+        self, frames: Sequence[NDArray[np.uint8]], moments: Sequence[Moment] | None = None
+    ) -> list[Detections]:
         """Detections of each frame: RoI features are the box head's output at the final boxes."""
         return [self._detect_one(frame) for frame in frames]
 

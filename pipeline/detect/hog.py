@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from reelbank.pipeline.detect.appearance import appearance
 from reelbank.pipeline.detect.boxes import clip, nms
 from reelbank.pipeline.detect.config import HogConfig
+from reelbank.pipeline.detect.moments import Moment
 from reelbank.stores.records import Detections
 
 WINDOW_WIDTH, WINDOW_HEIGHT = 64, 128
@@ -43,7 +44,9 @@ class HogDetector:
         self._descriptor.setSVMDetector(people)
         self.feature_dim = int(self._descriptor.getDescriptorSize())
 
-    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+    def detect(
+        self, frames: Sequence[NDArray[np.uint8]], moments: Sequence[Moment] | None = None
+    ) -> list[Detections]:
         """Detections of each frame: RoI features are the descriptor of the box at 64 x 128."""
         return [self._detect_one(frame) for frame in frames]
 

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from reelbank.pipeline.detect.moments import Moment
 from reelbank.stores.records import Detections
 
 
@@ -22,9 +23,12 @@ class Detector(Protocol):
         """Whether the weights are random."""
         ...
 
-    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+    def detect(
+        self, frames: Sequence[NDArray[np.uint8]], moments: Sequence[Moment] | None = None
+    ) -> list[Detections]:
         """Detections of each frame, in the order of the frames.
 
+        `moments`: the place of each frame; a detector that looks at pixels passes it over.
         `frames`: (height, width, 3) upright RGB each. A frame's result does not depend on its
         neighbours. Boxes are clipped to the frame and have an area; equal scores are ordered by
         box, then category. Features (n, feature_dim) and appearance (n, 48) are always there.

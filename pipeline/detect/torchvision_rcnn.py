@@ -20,6 +20,7 @@ from reelbank.pipeline.backbones.checkpoints import load_state
 from reelbank.pipeline.detect.boxes import clip
 from reelbank.pipeline.detect.config import TorchvisionConfig
 from reelbank.pipeline.detect.loading import fill_model
+from reelbank.pipeline.detect.moments import Moment
 from reelbank.pipeline.detect.selection import Selector, to_numpy
 from reelbank.pipeline.detect.weights import checked_digest, weights_path
 from reelbank.stores.records import Detections
@@ -58,7 +59,9 @@ class TorchvisionDetector:
             feature_dim=self.feature_dim,
         )
 
-    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+    def detect(
+        self, frames: Sequence[NDArray[np.uint8]], moments: Sequence[Moment] | None = None
+    ) -> list[Detections]:
         """Detections of each frame: RoI features are the box head's output at the final boxes."""
         return [self._detect_one(frame) for frame in frames]
 

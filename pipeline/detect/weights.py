@@ -7,16 +7,21 @@ from reelbank.pipeline.detect.config import (
     DetectorConfig,
     Detectron2Config,
     HogConfig,
+    LabelsConfig,
     TorchvisionConfig,
 )
+from reelbank.pipeline.detect.label_files import labels_digest
 
 
 def weights_digest(config: DetectorConfig) -> str | None:
     """What names the weights in a stage's key; None where there are none, or random ones.
 
     A file: its SHA-256, hexadecimal, held against `config.sha256`. Published weights: the name of
-    the published file, which ends in the first digits of its SHA-256; nothing is fetched.
+    the published file, which ends in the first digits of its SHA-256; nothing is fetched. Label
+    files count as weights: they decide what is found.
     """
+    if isinstance(config, LabelsConfig):
+        return labels_digest(config.labels)
     if isinstance(config, HogConfig) or config.weights is None:
         return None
     if isinstance(config, TorchvisionConfig) and config.published_file is not None:

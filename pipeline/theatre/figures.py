@@ -9,12 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-RGB = tuple[int, int, int]
+from reelbank.pipeline.theatre.outlines import RGB, limb, oval, shaded
+from reelbank.pipeline.theatre.sprites import Sprite, rasterise
 
 NUM_STEPS = 12
 """Poses in one whole stride."""
-OVERSAMPLING = 4
-"""Drawn this much larger, then shrunk, for smooth edges."""
 STRIDE_IN_HEIGHTS = 0.75
 """Way walked in one whole stride, over the person's height."""
 
@@ -47,33 +46,17 @@ TORSO = np.array(
 """Right-hand outline of the torso from neck to hip; the left mirrors it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sprite:
-    """A drawn person, ready to be blended into a frame."""
-
-    colour: NDArray[np.uint16]
-    """(height, width, 3) RGB, already multiplied by the opacity."""
-    clear: NDArray[np.uint16]
-    """(height, width, 1) how much of the ground shows through, 0 to 255."""
-    left: int
-    """Column of the sprite's left edge from the person's middle line, in pixels."""
-    top: int
-    """Row of the sprite's upper edge from the ground under the feet, in pixels."""
-    box: tuple[int, int, int, int]
-    """Tight box of the person without its shadow: x1 y1 x2 y2 from middle line and ground."""
-
-
 def draw_person(person: int, height_pixels: int, step: int, *, facing: int) -> Sprite:
     """Person `person` at `step` of `NUM_STEPS`, walking right (`facing` +1) or left (-1)."""
-    scale = height_pixels * OVERSAMPLING
     margin = 0.3
     columns, rows = round(2 * margin * height_pixels), round(1.08 * height_pixels)
-    canvas = np.zeros((rows * OVERSAMPLING, columns * OVERSAMPLING, 4), np.uint8)
-    for colour, polygon in _parts(LOOKS[person], 2 * np.pi * step / NUM_STEPS, facing):
-        points = np.round((polygon + np.array((margin, 0.02))) * scale).astype(np.int32)
-        cv2.fillPoly(canvas, [points], (*colour, 255))
-    # Shrinking black and clear surroundings along leaves the colour multiplied by the opacity.
-    drawn = cv2.resize(canvas, (columns, rows), interpolation=cv2.INTER_AREA)
+    drawn = rasterise(
+        _parts(LOOKS[person], 2 * np.pi * step / NUM_STEPS, facing),
+        rows=rows,
+        columns=columns,
+        scale=height_pixels,
+        origin=(margin, 0.02),
+    )
     opacity = drawn[..., 3]
     solid = np.argwhere(opacity > 127)
     (y1, x1), (y2, x2) = solid.min(axis=0), solid.max(axis=0) + 1
@@ -105,45 +88,21 @@ def _parts(look: Look, phase: float, facing: int) -> list[tuple[RGB, NDArray[np.
         knee = hip + 0.25 * np.array((np.sin(angle) * facing * 0.8, np.cos(angle)))
         ankle = knee + 0.225 * np.array((np.sin(angle - lift) * facing * 0.8, np.cos(angle)))
         toe = ankle + np.array((0.04 * facing + 0.012 * side, 0.02))
-        trousers = _shaded(look.trousers, shade)
-        parts.append((_shaded((38, 32, 30), shade), _limb(ankle, toe, 0.026, 0.02)))
-        parts.append((trousers, _limb(hip, knee, 0.058, 0.045)))
-        parts.append((trousers, _limb(knee, ankle, 0.045, 0.034)))
+        trousers = shaded(look.trousers, shade)
+        parts.append((shaded((38, 32, 30), shade), limb(ankle, toe, 0.026, 0.02)))
+        parts.append((trousers, limb(hip, knee, 0.058, 0.045)))
+        parts.append((trousers, limb(knee, ankle, 0.045, 0.034)))
     for side, angle in ((-1, swing), (1, -swing)):
         shade = 0.78 if side < 0 else 0.9
         shoulder = np.array((0.122 * side, 0.2 + bob))
         elbow = shoulder + 0.155 * np.array((0.12 * side + 0.5 * np.sin(angle) * facing, 0.98))
         hand = elbow + 0.14 * np.array((-0.02 * side + 0.7 * np.sin(angle) * facing, 0.95))
-        parts.append((look.skin, _limb(elbow, hand, 0.024, 0.02)))
-        parts.append((_shaded(look.shirt, shade), _limb(shoulder, elbow, 0.036, 0.029)))
+        parts.append((look.skin, limb(elbow, hand, 0.024, 0.02)))
+        parts.append((shaded(look.shirt, shade), limb(shoulder, elbow, 0.036, 0.029)))
     torso = np.array((0.0, bob)) + np.concatenate((TORSO, TORSO[::-1] * (-1, 1)))
     parts.append((look.shirt, torso))
-    parts.append((_shaded(look.skin, 0.85), _limb(np.array((0, 0.12)), np.array((0, 0.16)), 0.036)))
+    parts.append((shaded(look.skin, 0.85), limb(np.array((0, 0.12)), np.array((0, 0.16)), 0.036)))
     head = np.array((0.01 * facing, 0.068 + bob))
-    parts.append((look.hair, _oval(head + np.array((-0.006 * facing, -0.01)), 0.057, 0.07)))
-    parts.append((look.skin, _oval(head + np.array((0.012 * facing, 0.016)), 0.044, 0.056)))
+    parts.append((look.hair, oval(head + np.array((-0.006 * facing, -0.01)), 0.057, 0.07)))
+    parts.append((look.skin, oval(head + np.array((0.012 * facing, 0.016)), 0.044, 0.056)))
     return parts
-
-
-def _limb(
-    start: NDArray[np.float64], end: NDArray[np.float64], wide: float, narrow: float | None = None
-) -> NDArray[np.float64]:
-    """Outline of a rounded bar from `start` (radius `wide`) to `end` (radius `narrow`)."""
-    along = np.arctan2(*(end - start)[::-1])
-    turn = np.linspace(np.pi / 2, 3 * np.pi / 2, 9)
-    back = start + wide * np.stack((np.cos(along + turn), np.sin(along + turn)), axis=1)
-    turn = turn + np.pi
-    front = end + (narrow or wide) * np.stack((np.cos(along + turn), np.sin(along + turn)), axis=1)
-    return np.concatenate((back, front))
-
-
-def _oval(centre: NDArray[np.float64], across: float, down: float) -> NDArray[np.float64]:
-    """Outline of an upright ellipse."""
-    turn = np.linspace(0, 2 * np.pi, 33)[:-1]
-    return centre + np.stack((across * np.cos(turn), down * np.sin(turn)), axis=1)
-
-
-def _shaded(colour: RGB, factor: float) -> RGB:
-    """A darker tone of a colour."""
-    red, green, blue = (round(channel * factor) for channel in colour)
-    return red, green, blue

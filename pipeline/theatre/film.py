@@ -3,22 +3,17 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
 from reelbank.pipeline.theatre.config import FilmConfig
-from reelbank.pipeline.theatre.figures import (
-    NUM_STEPS,
-    STRIDE_IN_HEIGHTS,
-    Sprite,
-    draw_person,
-)
+from reelbank.pipeline.theatre.figures import NUM_STEPS, STRIDE_IN_HEIGHTS, draw_person
 from reelbank.pipeline.theatre.script import Scene, Script, Walk, write_script
 from reelbank.pipeline.theatre.sets import draw_view
+from reelbank.pipeline.theatre.sprites import Sprite, paste
+from reelbank.pipeline.theatre.writer import FilmWriter
 
 DEMO_FILMS = (("station.mp4", 70.0), ("market/evening.mp4", 60.0), ("gallery.mkv", 50.0))
 """Name below the folder, and seconds, of each film of the demo."""
@@ -70,22 +65,13 @@ def make_film(path: Path, config: FilmConfig) -> FilmTruth:
     frames: list[int] = []
     people: list[int] = []
     boxes: list[tuple[float, float, float, float]] = []
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=config.rate)
-        stream.width, stream.height, stream.pix_fmt = config.width, config.height, "yuv420p"
-        stream.time_base = Fraction(1, config.rate)
-        stream.codec_context.thread_count = 1
-        stream.options = {"preset": "superfast", "crf": "20", "g": str(2 * config.rate)}
+    with FilmWriter(path, width=config.width, height=config.height, rate=config.rate) as writer:
         for number, (picture, placed) in enumerate(_pictures(script, config)):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts = number
-            frame.time_base = Fraction(1, config.rate)
-            container.mux(stream.encode(frame))
+            writer.write(picture)
             for actor in placed:
                 frames.append(number)
                 people.append(actor.person)
                 boxes.append(_box(actor, config))
-        container.mux(stream.encode(None))
     return FilmTruth(
         num_frames=config.num_frames,
         cuts=tuple(scene.start_frame for scene in script.scenes[1:]),
@@ -132,7 +118,7 @@ def _pictures(
                 for walk in scene.walks
             ]
             for actor in placed:
-                _paste(picture, actor)
+                paste(picture, actor.sprite, x=actor.x, ground=actor.ground)
             yield picture, placed
 
 
@@ -155,20 +141,6 @@ def _place(
         x=round(place * config.width) - pan,
         ground=round(walk.feet * config.height),
     )
-
-
-def _paste(picture: NDArray[np.uint8], actor: _Placed) -> None:
-    """Blend a sprite into the picture, cut at the picture's edges."""
-    sprite = actor.sprite
-    left, top = actor.x + sprite.left, actor.ground + sprite.top
-    rows, columns = sprite.clear.shape[:2]
-    x1, x2 = max(left, 0), min(left + columns, picture.shape[1])
-    y1, y2 = max(top, 0), min(top + rows, picture.shape[0])
-    if x1 >= x2 or y1 >= y2:
-        return
-    inside = np.s_[y1 - top : y2 - top, x1 - left : x2 - left]
-    under = picture[y1:y2, x1:x2]
-    under[:] = under * sprite.clear[inside] // 255 + sprite.colour[inside]
 
 
 def _box(actor: _Placed, config: FilmConfig) -> tuple[float, float, float, float]:

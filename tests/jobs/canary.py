@@ -19,6 +19,7 @@ from reelbank.pipeline.backbones import models
 from reelbank.pipeline.backbones.backbone import Backbone
 from reelbank.pipeline.backbones.config import BACKBONES, BackboneConfig, ResNet3DConfig
 from reelbank.pipeline.detect.build import DETECTORS
+from reelbank.pipeline.detect.moments import Moment
 from reelbank.stores.records import Detections
 from tests.jobs.extraction import extract
 from tests.videos import read_number
@@ -76,7 +77,9 @@ class CanaryDetector:
     feature_dim = 2
     untrained = True
 
-    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+    def detect(
+        self, frames: Sequence[NDArray[np.uint8]], moments: Sequence[Moment] | None = None
+    ) -> list[Detections]:
         return [things(number_of(frame)) for frame in frames]
 
 

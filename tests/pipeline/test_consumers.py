@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from reelbank.pipeline.consumers import DetectionRows, KeyFrame
+from reelbank.pipeline.detect.moments import Moment
 from reelbank.pipeline.settings import BankSettings
 from reelbank.stores.records import Detections
 from tests.jobs.canary import CanaryDetector
@@ -16,12 +17,16 @@ from tests.videos import numbered_frame
 
 
 class OneAnswerTooFew(CanaryDetector):
-    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+    def detect(
+        self, frames: Sequence[NDArray[np.uint8]], moments: Sequence[Moment] | None = None
+    ) -> list[Detections]:
         return super().detect(frames)[1:]
 
 
 class Broken(CanaryDetector):
-    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+    def detect(
+        self, frames: Sequence[NDArray[np.uint8]], moments: Sequence[Moment] | None = None
+    ) -> list[Detections]:
         raise ZeroDivisionError("the lens is dirty")
 
 
@@ -30,7 +35,13 @@ def key_frame(number: int) -> KeyFrame:
 
 
 def rows_of(detector: Any, **options: Any) -> DetectionRows:
-    return DetectionRows(detector, {"things": BankSettings(kind="object")}, batch_size=2, **options)
+    return DetectionRows(
+        detector,
+        {"things": BankSettings(kind="object")},
+        batch_size=2,
+        moment_of=lambda number: Moment("film.mp4", float(number)),
+        **options,
+    )
 
 
 def refuse(number: int, found: Detections) -> None:

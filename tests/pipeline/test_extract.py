@@ -14,6 +14,7 @@ from reelbank.jobs.worker import Worker
 from reelbank.pipeline import extract as extract_module
 from reelbank.pipeline.bank_details import bank_details
 from reelbank.pipeline.detect.build import DETECTORS
+from reelbank.pipeline.detect.moments import Moment
 from reelbank.pipeline.models import Models
 from reelbank.pipeline.plan import Part, PartSummary, Span
 from reelbank.pipeline.span import extract_span
@@ -55,12 +56,16 @@ class Shifted(CanaryDetector):
     def __init__(self, by: float) -> None:
         self.by = np.float32(by)
 
-    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+    def detect(
+        self, frames: Sequence[NDArray[np.uint8]], moments: Sequence[Moment] | None = None
+    ) -> list[Detections]:
         return [replace(one, boxes=one.boxes + self.by) for one in super().detect(frames)]
 
 
 class Forgetful(CanaryDetector):
-    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+    def detect(
+        self, frames: Sequence[NDArray[np.uint8]], moments: Sequence[Moment] | None = None
+    ) -> list[Detections]:
         return [
             Detections(one.boxes[1:], one.scores[1:], one.categories[1:], features=one.features[1:])
             for one in super().detect(frames)
@@ -70,12 +75,16 @@ class Forgetful(CanaryDetector):
 class Huge(CanaryDetector):
     """Features beyond the range of float16."""
 
-    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+    def detect(
+        self, frames: Sequence[NDArray[np.uint8]], moments: Sequence[Moment] | None = None
+    ) -> list[Detections]:
         return [replace(one, features=one.features + 70_000) for one in super().detect(frames)]
 
 
 class Broken(CanaryDetector):
-    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+    def detect(
+        self, frames: Sequence[NDArray[np.uint8]], moments: Sequence[Moment] | None = None
+    ) -> list[Detections]:
         raise RuntimeError("the lens is dirty")
 
 

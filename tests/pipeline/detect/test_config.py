@@ -64,13 +64,13 @@ def test_weights_must_be_said_even_where_there_are_none():
 
 
 def test_every_kind_of_settings_has_a_builder():
-    assert set(DETECTORS) == {"hog", "torchvision", "detectron2"}
+    assert set(DETECTORS) == {"hog", "torchvision", "detectron2", "labels"}
 
 
 def test_an_unknown_kind_is_answered_with_the_known():
     strange = HogConfig()
     object.__setattr__(strange, "kind", "yolo")
-    with pytest.raises(ValueError, match="'yolo'; known: detectron2, hog, torchvision"):
+    with pytest.raises(ValueError, match="'yolo'; known: detectron2, hog, labels, torchvision"):
         build_detector(strange)
 
 
