@@ -123,7 +123,7 @@ def test_an_impossible_value_names_the_key_the_value_and_the_remedy(override, wo
 
 def test_a_setting_of_something_without_a_kind_is_answered_with_the_kinds():
     said = refused("recipes", "shots", "--set", "detector.longest_side=320")
-    assert "detector: say which kind it is; known: detectron2, hog, torchvision" in said
+    assert "detector: say which kind it is; known: detectron2, hog, labels, torchvision" in said
 
 
 def test_a_recipe_that_extracts_nothing_is_refused():
