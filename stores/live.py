@@ -255,9 +255,5 @@ def _fits(found: str, stage: str | None) -> bool:
 
 
 def _digests(files: Iterable[FileEntry]) -> tuple[str, ...]:
-    # Failures tell their attempt, which is another each time.
-    digests = (
-        (entry.kind, entry.name, f"{entry.num_rows}" if entry.name == "failures" else entry.sha256)
-        for entry in files
-    )
-    return tuple(digest for _, _, digest in sorted(digests))
+    ordered = sorted(files, key=lambda entry: (entry.kind, entry.name, entry.sha256))
+    return tuple(entry.sha256 for entry in ordered)

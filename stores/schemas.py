@@ -103,8 +103,6 @@ SCHEMAS: dict[str, pa.Schema] = {
         pa.field("start_seconds", _F64),
         pa.field("end_seconds", _F64),
         _required("error", _TEXT),
-        # Of which attempt at the work; `Store.write_table` fills it in.
-        pa.field("attempt", _TEXT),
     ),
     # One line for each bank and key time; first_row counts within the `rows` of the commit's group.
     "index": _schema(

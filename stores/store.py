@@ -31,7 +31,7 @@ from reelbank.stores.names import unknown
 from reelbank.stores.queries import Parameters, SqlEngine
 from reelbank.stores.search import Like, search_table
 from reelbank.stores.stages import REMOVAL
-from reelbank.stores.tables import TableReader, encode_table, with_attempt
+from reelbank.stores.tables import TableReader, encode_table
 
 __all__ = ["Commit", "FileEntry", "LiveSet", "Store", "Unit", "open_store"]
 
@@ -76,8 +76,6 @@ class Store:
     def write_table(self, table: str, *, key: str, attempt: str, data: pa.Table) -> FileEntry:
         """Write a table file; nothing shows it before a commit names it."""
         path = layout.table_path(table, key=key, attempt=attempt)
-        if table == "failures":
-            data = with_attempt(data, attempt)
         encoded = encode_table(table, data)
         self.files.write_new(path, encoded)
         return FileEntry(

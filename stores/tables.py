@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -42,15 +41,6 @@ def encode_table(table: str, data: pa.Table) -> bytes:
     with table_writer(table, buffer) as writer:
         writer.write_table(checked(table, data), row_group_size=ROWS_PER_GROUP)
     return buffer.getvalue()
-
-
-def with_attempt(failures: pa.Table, attempt: str) -> pa.Table:
-    """Failures that say which attempt met them, where they did not say so already."""
-    if "attempt" not in failures.column_names:
-        return failures.append_column("attempt", pa.array([attempt] * len(failures), pa.string()))
-    place = failures.column_names.index("attempt")
-    filled = pc.fill_null(failures["attempt"], attempt)
-    return failures.set_column(place, failures.field(place), filled)
 
 
 class TableReader:

@@ -63,6 +63,9 @@ _SQL_TYPES = {
     pa.float32(): "FLOAT",
     pa.float64(): "DOUBLE",
 }
+_ATTEMPT = r"regexp_extract(filename, '\.([0-9A-Za-z]+)\.parquet$', 1)"
+"""The attempt that wrote a file, from its name; a column of `failures`. Of lines that compaction
+moved it is the compaction."""
 
 _TRACKED = """
 CREATE VIEW tracked AS
@@ -186,6 +189,7 @@ def _create_hidden(
 def _table_view(table: str, files: Sequence[tuple[str, tuple[str, ...]]]) -> str:
     """CREATE VIEW over the files of a table; those with lines that do not count are read apart."""
     columns = ", ".join(f'held."{name}"' for name in SCHEMAS[table].names)
+    columns += f", {_ATTEMPT} AS attempt" if table == "failures" else ""
     whole = [name for name, hidden in files if not hidden]
     partly = [name for name, hidden in files if hidden]
     selects = []
@@ -198,6 +202,7 @@ def _table_view(table: str, files: Sequence[tuple[str, tuple[str, ...]]]) -> str
         )
     if not selects:
         nulls = [f'NULL::{_SQL_TYPES[one.type]} AS "{one.name}"' for one in SCHEMAS[table]]
+        nulls += ["NULL::VARCHAR AS attempt"] if table == "failures" else []
         selects = [f"SELECT {', '.join(nulls)} WHERE false"]
     return f'CREATE VIEW "{table}" AS ' + " UNION ALL ".join(selects)
 
