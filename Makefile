@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 VIDEO ?=
-# Two processes; a file's tests stay together, for what they share.
+# Two processes; a file's tests stay together, for what they share. A Ray of two cores needs both.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: install demo test test-all check format clean
@@ -21,11 +21,13 @@ demo: install
 	$(BIN)/reelbank demo --folder demo $(if $(VIDEO),--video '$(VIDEO)')
 
 test: install
-	$(PYTEST)
+	$(PYTEST) --ignore=tests/jobs/test_ray.py
+	$(BIN)/python -m pytest tests/jobs/test_ray.py
 
 # Slow tests too, and the fast ones again on Python 3.12 where it is found.
 test-all: install
-	$(PYTEST) -m 'slow or not slow'
+	$(PYTEST) -m 'slow or not slow' --ignore=tests/jobs/test_ray.py
+	$(BIN)/python -m pytest -m 'slow or not slow' tests/jobs/test_ray.py
 	@if python3.12 -c "" 2>/dev/null; then \
 		$(MAKE) test PYTHON=python3.12 VENV=.venv312; \
 	else \
