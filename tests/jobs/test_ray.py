@@ -105,6 +105,7 @@ def local(films: Path, tmp_path_factory: pytest.TempPathFactory) -> OnRay:
     store = tmp_path_factory.mktemp("ray") / "s"
     done = run("-c", DRIVER, *arguments(films, store), env={"RAY_ADDRESS": ""})
     assert done.returncode == 0, done.stderr
+    assert done.stdout, done.stderr
     [told] = [line for line in done.stderr.splitlines() if line.startswith('{"heavy"')]
     facts = json.loads(told)
     return OnRay(store, json.loads(done.stdout), facts)
