@@ -9,7 +9,9 @@ Calibration: score = logistic(2.3 margin - 1.6), fitted to whether a box matches
 0.5 on three frames of MOT17-04, a crowded street in daylight; elsewhere it only ranks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import cv2
 import numpy as np
@@ -25,14 +27,19 @@ WINDOW_WIDTH, WINDOW_HEIGHT = 64, 128
 PERSON_WIDTH, PERSON_HEIGHT = 0.65, 0.75
 """Share of the window that the person fills: 96 of 128 rows by the training crops; the width is
 the best fit to the boxes of MOT17-04."""
+MAX_LEVELS = 64
+LEVEL_FILTER = cv2.INTER_LINEAR_EXACT
+"""Both as OpenCV's own search of all scales has them."""
 LOGISTIC_SLOPE, LOGISTIC_OFFSET = 2.3, -1.6
 
 
 class HogDetector:
     """Finds upright people of 96 pixels in height or more, after the frame's resizing.
 
-    OpenCV's number of threads is one for the whole process and is left to the caller; the order in
-    which its threads find windows is undone by sorting, so results do not depend on it.
+    OpenCV's number of threads is one for the whole process and is left to the caller. The scales
+    of a frame are searched one by one, each on a thread: OpenCV's own search of all scales appends
+    boxes and margins under two separate locks, and with several threads gives some boxes the
+    margins of others.
     """
 
     untrained = False
@@ -74,21 +81,40 @@ class HogDetector:
             # No window fits a frame so narrow, and OpenCV would read beyond it.
             return np.zeros((0, 4), dtype=np.float32), np.zeros(0)
         interpolation = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_LINEAR
-        image = cv2.resize(frame, size, interpolation=interpolation)
-        found, margins = self._descriptor.detectMultiScale(
-            image,
-            hitThreshold=self.config.hit_threshold,
-            winStride=(self.config.window_stride, self.config.window_stride),
-            padding=(0, 0),
-            scale=self.config.scale,
-            groupThreshold=0,
-        )
-        windows = np.asarray(found, dtype=np.float64).reshape(-1, 4)  # x y width height
+        image = np.asarray(cv2.resize(frame, size, interpolation=interpolation), np.uint8)
+        with ThreadPoolExecutor(cv2.getNumThreads()) as threads:
+            levels = list(threads.map(partial(self._at_scale, image), self._scales(size)))
+        windows = np.concatenate([found for found, _ in levels])  # x y width height
+        margins = np.concatenate([found for _, found in levels])
         centre = windows[:, :2] + windows[:, 2:] / 2.0
         half = windows[:, 2:] * (PERSON_WIDTH / 2.0, PERSON_HEIGHT / 2.0)
         corners = np.concatenate([centre - half, centre + half], axis=1)  # (n, 4)
-        boxes = clip((corners / (size + size)).astype(np.float32))
-        return boxes, np.asarray(margins, dtype=np.float64).reshape(-1)
+        return clip((corners / (size + size)).astype(np.float32)), margins
+
+    def _scales(self, size: tuple[int, int]) -> Iterator[float]:
+        """How much larger than the window the people of each level are, while the window fits."""
+        scale = 1.0
+        for _ in range(MAX_LEVELS):
+            if round(size[0] / scale) < WINDOW_WIDTH or round(size[1] / scale) < WINDOW_HEIGHT:
+                return
+            yield scale
+            scale *= self.config.scale
+
+    def _at_scale(
+        self, image: NDArray[np.uint8], scale: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Windows (n, 4) as x y width height in pixels of `image`, and their margins (n,)."""
+        height, width = image.shape[:2]
+        size = (round(width / scale), round(height / scale))
+        level = image if scale == 1.0 else cv2.resize(image, size, interpolation=LEVEL_FILTER)
+        stride = (self.config.window_stride, self.config.window_stride)
+        corners, margins = self._descriptor.detect(
+            level, hitThreshold=self.config.hit_threshold, winStride=stride, padding=(0, 0)
+        )
+        windows = np.empty((len(corners), 4))
+        windows[:, :2] = np.rint(np.asarray(corners, np.float64).reshape(-1, 2) * scale)
+        windows[:, 2:] = np.rint(np.array((WINDOW_WIDTH, WINDOW_HEIGHT)) * scale)
+        return windows, np.asarray(margins, np.float64).reshape(-1)
 
     def _describe(
         self, frame: NDArray[np.uint8], boxes: NDArray[np.float32]

@@ -118,7 +118,7 @@ def test_a_schedule_stays_in_the_unit_interval_and_warm_up_meets_it(given_schedu
         assert found[0] == config.warmup_from
     rest = found[config.warmup_steps :]
     assert all(after <= before + 1e-9 for before, after in pairwise(rest))
-    changes = [b - a for a, b in pairwise(found)][: config.warmup_steps - 1]
+    changes = [b - a for a, b in pairwise(found[: config.warmup_steps])]
     assert all(change == pytest.approx(changes[0], abs=1e-9) for change in changes)
 
 

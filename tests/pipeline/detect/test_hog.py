@@ -32,6 +32,32 @@ class TestHog(DetectorContract):
         finally:
             cv2.setNumThreads(threads)
 
+    def test_windows_and_margins_are_those_of_opencvs_own_search_on_one_thread(
+        self, detector, config, frames
+    ):
+        image, threads = frames[0], cv2.getNumThreads()
+        try:
+            # With more, OpenCV may give a window the margin of another one.
+            cv2.setNumThreads(1)
+            opencv = cv2.HOGDescriptor()
+            opencv.setSVMDetector(cv2.HOGDescriptor.getDefaultPeopleDetector())
+            windows, margins = opencv.detectMultiScale(
+                image,
+                hitThreshold=config.hit_threshold,
+                winStride=(config.window_stride, config.window_stride),
+                padding=(0, 0),
+                scale=config.scale,
+                groupThreshold=0,
+            )
+        finally:
+            cv2.setNumThreads(threads)
+        expected = np.column_stack([windows, margins])
+        size = (image.shape[1], image.shape[0])
+        levels = [detector._at_scale(image, scale) for scale in detector._scales(size)]
+        found = np.concatenate([np.column_stack(level) for level in levels])
+        assert len(levels) > 3
+        np.testing.assert_array_equal(found, expected)
+
     def test_limits_keep_the_best_boxes(self, found, config):
         frame = street(0)
         assert len(found[0]) > 2
