@@ -142,21 +142,20 @@ def recipes(
     ] = None,
 ) -> None:
     """List the shipped recipes, or print one with every setting resolved."""
-    from reelbank.jobs.recipe import load_recipe, recipe_names, recipe_text, resolved_yaml
+    from reelbank.jobs.recipe import load_recipe, recipe_kind, resolved_yaml
+    from reelbank.jobs.recipe_list import list_recipes
 
     console = Console()
-    if name is not None:
-        console.print(
-            resolved_yaml(load_recipe(name, overrides or [])),
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-            end="",
-        )
+    if name is None:
+        list_recipes(console)
         return
-    for one in recipe_names():
-        first = recipe_text(one).splitlines()[0].lstrip("# ")
-        console.print(f"{one:<28} {first}", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        resolved_yaml(load_recipe(name, overrides or [], recipe_kind(name).root)),
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+        end="",
+    )
 
 
 @app.command()

@@ -1,84 +1,119 @@
 """Recipes: YAML in, typed settings out; a wrong key or value is refused before any work.
 
 A recipe names its `base` (another recipe) and what differs from it. Nothing in it is executed.
+What a recipe is for (extraction, training, sweep) is told by its keys.
 """
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints, overload
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
+from reelbank.jobs.recipe_kinds import RecipeKind, kind_of_keys, kind_of_root
+from reelbank.jobs.recipe_sentences import UNION_KEY, closest, sentence_of
 from reelbank.pipeline.settings import ExtractSettings
 
 DEFAULT = "default"
 """Recipe of `reelbank extract` without --recipe."""
 
-_UNION_KEY = "kind"
+Settings = TypeVar("Settings")
 
 
-def recipe_names() -> list[str]:
-    """Recipes that ship with Reelbank."""
-    folder = resources.files("reelbank.jobs.recipes")
-    return sorted(
-        item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")
-    )
+@cache
+def recipe_names() -> tuple[str, ...]:
+    """Recipes that ship with Reelbank; those in folders have names such as `theatre/lfb_batch`."""
+    return tuple(sorted(_names_below(resources.files("reelbank.jobs.recipes"), "")))
+
+
+def _names_below(folder: Traversable, prefix: str) -> list[str]:
+    names: list[str] = []
+    for item in folder.iterdir():
+        if item.name.endswith(".yaml"):
+            names.append(prefix + item.name.removesuffix(".yaml"))
+        elif item.is_dir():
+            names += _names_below(item, f"{prefix}{item.name}/")
+    return names
 
 
 def recipe_text(name: str) -> str:
     """YAML of a shipped recipe; raises ValueError with the closest names for an unknown one."""
     if name not in recipe_names():
-        raise ValueError(f"unknown recipe {name!r}{_closest(name, recipe_names())}")
-    return resources.files("reelbank.jobs.recipes").joinpath(f"{name}.yaml").read_text("utf-8")
+        raise ValueError(f"unknown recipe {name!r}{closest(name, recipe_names())}")
+    folder = resources.files("reelbank.jobs.recipes")
+    return folder.joinpath(*f"{name}.yaml".split("/")).read_text("utf-8")
 
 
-def load_recipe(recipe: str = DEFAULT, overrides: Sequence[str] = ()) -> ExtractSettings:
+def recipe_kind(recipe: str) -> RecipeKind:
+    """What a recipe is for, told by its keys and those of its bases."""
+    return kind_of_keys(_tree(recipe, ()))
+
+
+@overload
+def load_recipe(recipe: str = ..., overrides: Sequence[str] = ...) -> ExtractSettings: ...
+@overload
+def load_recipe(recipe: str, overrides: Sequence[str], root: type[Settings]) -> Settings: ...
+def load_recipe(
+    recipe: str = DEFAULT, overrides: Sequence[str] = (), root: type[Any] = ExtractSettings
+) -> Any:
     """Settings of a shipped recipe or a YAML file, with `key.sub=value` overrides on top.
 
-    Raises ValueError that names the key, what was found, and the closest valid key.
+    `root` is what they are read into, one of `recipe_kinds.KINDS`. Raises ValueError that names the
+    key, what was found, and the closest valid key, or what kind of recipe it is if another one.
     """
     tree = _tree(recipe, ())
+    wanted = kind_of_root(root)
+    found = kind_of_keys(tree, otherwise=wanted)
+    if found is not wanted:
+        raise ValueError(
+            f"recipe {recipe} is {found.article} recipe, for {found.command!r}; {wanted.command!r} "
+            f"takes {wanted.article} recipe, such as {wanted.example}"
+        )
     for override in overrides:
         _set(tree, override)
-    return settings_from(tree, f"recipe {recipe}")
+    return settings_from(tree, f"recipe {recipe}", root)
 
 
-def settings_from(tree: Mapping[str, Any], where: str) -> ExtractSettings:
-    """Typed settings from plain values; a bank or backbone that is null is left out."""
+@overload
+def settings_from(tree: Mapping[str, Any], where: str) -> ExtractSettings: ...
+@overload
+def settings_from(tree: Mapping[str, Any], where: str, root: type[Settings]) -> Settings: ...
+def settings_from(tree: Mapping[str, Any], where: str, root: type[Any] = ExtractSettings) -> Any:
+    """Typed settings from plain values; what has a name (a bank, a line) and is null is left out."""
     named = {
         key: {name: one for name, one in tree[key].items() if one is not None}
-        for key in ("backbones", "banks")
-        if isinstance(tree.get(key), Mapping)
+        for key, hint in get_type_hints(root).items()
+        if get_origin(hint) is dict and isinstance(tree.get(key), Mapping)
     }
     tree = {**tree, **named}
     try:
         # As JSON, because strict JSON rules admit lists where the settings have tuples.
-        return _adapter().validate_json(json.dumps(tree, default=str), strict=True)
+        return _adapter(root).validate_json(json.dumps(tree, default=str), strict=True)
     except TypeError as error:
         raise ValueError(f"{where}: {error}; use plain YAML values") from error
     except ValidationError as error:
         raise ValueError(
-            f"{where}: " + "; ".join(_sentence(one) for one in error.errors())
+            f"{where}: " + "; ".join(sentence_of(one, root) for one in error.errors())
         ) from error
 
 
-def resolved_yaml(settings: ExtractSettings) -> str:
+def resolved_yaml(settings: Any) -> str:
     """Every setting as it will run, as YAML that can be given as a recipe again."""
-    plain = json.loads(json.dumps(asdict(settings.resolved())))
+    if isinstance(settings, ExtractSettings):
+        settings = settings.resolved()
+    plain = json.loads(json.dumps(asdict(settings)))
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
 
 @cache
-def _adapter() -> TypeAdapter[ExtractSettings]:
-    strict = with_config(ConfigDict(extra="forbid"))(ExtractSettings)
-    return TypeAdapter(strict)
+def _adapter(root: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(with_config(ConfigDict(extra="forbid"))(root))
 
 
 def _tree(recipe: str, seen: tuple[str, ...]) -> dict[str, Any]:
@@ -96,7 +131,7 @@ def _tree(recipe: str, seen: tuple[str, ...]) -> dict[str, Any]:
         raise ValueError(f"{recipe}: a recipe is a YAML file; its name must end in .yaml or .yml")
     if not is_file and seen and recipe not in recipe_names():
         raise ValueError(
-            f"recipe {seen[-1]}: base: unknown recipe {recipe!r}{_closest(recipe, recipe_names())}"
+            f"recipe {seen[-1]}: base: unknown recipe {recipe!r}{closest(recipe, recipe_names())}"
         )
     tree = _plain_yaml(_text(recipe) if is_file else recipe_text(recipe), f"recipe {recipe}")
     if tree is None:
@@ -137,7 +172,7 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
             isinstance(below, Mapping)
             and isinstance(value, Mapping)
             and value
-            and value.get(_UNION_KEY, below.get(_UNION_KEY)) == below.get(_UNION_KEY)
+            and value.get(UNION_KEY, below.get(UNION_KEY)) == below.get(UNION_KEY)
         ):
             value = _merged(below, value)
         merged[key] = value
@@ -156,79 +191,3 @@ def _set(tree: dict[str, Any], override: str) -> None:
     merged = _merged(tree, value)
     tree.clear()
     tree.update(merged)
-
-
-def _sentence(error: Mapping[str, Any]) -> str:
-    # pydantic names the chosen member of a union in the path; a person did not write that.
-    path = [str(step) for step in error["loc"]]
-    if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        known = _fields_at(path[:-1])
-        return f"unknown key {'.'.join(_written(path))!r}{_closest(path[-1], known)}"
-    if error["type"] == "union_tag_not_found":
-        kinds = ", ".join(sorted(_members(_node_at(path))))
-        return f"{'.'.join(_written(path))}: say which kind it is; known: {kinds}"
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "value_error":
-        return f"{'.'.join(_written(path))}: {message}" if path else message
-    found = json.dumps(error["input"], default=str)
-    found = found if len(found) <= 60 else found[:57] + "..."
-    return (
-        f"{'.'.join(_written(path)) or 'recipe'}: {message[0].lower()}{message[1:]}, found {found}"
-    )
-
-
-def _written(path: Sequence[str]) -> list[str]:
-    """The path as it stands in the YAML: without the tags of unions."""
-    return _walk(path)[0]
-
-
-def _node_at(path: Sequence[str]) -> Any:
-    """The annotation at a path."""
-    return _walk(path)[1]
-
-
-def _fields_at(path: Sequence[str]) -> list[str]:
-    members = _members(_node_at(path))
-    one = next(iter(members.values())) if len(members) == 1 else None
-    return [field.name for field in fields(one)] if one is not None else []
-
-
-def _walk(path: Sequence[str]) -> tuple[list[str], Any]:
-    """Down the settings: the steps that a person writes, and the annotation where they lead."""
-    written: list[str] = []
-    node: Any = ExtractSettings
-    for step in path:
-        members = _members(node)
-        if len(members) > 1 and step in members:
-            node = members[step]
-            continue
-        written.append(step)
-        node = _child(next(iter(members.values()), None) if len(members) == 1 else None, node, step)
-    return written, node
-
-
-def _members(node: Any) -> dict[str, Any]:
-    """Settings classes that an annotation admits, by their `kind`."""
-    if is_dataclass(node):
-        kind = get_type_hints(node).get(_UNION_KEY)
-        names = get_args(kind) or (getattr(node, "__name__", ""),)
-        return {str(names[0]): node}
-    if get_origin(node) is Annotated:
-        return _members(get_args(node)[0])
-    if get_origin(node) in (Union, UnionType):
-        return {name: one for arg in get_args(node) for name, one in _members(arg).items()}
-    return {}
-
-
-def _child(owner: Any, node: Any, step: str) -> Any:
-    if owner is not None:
-        return get_type_hints(owner, include_extras=True).get(step)
-    if get_origin(node) is dict:
-        return get_args(node)[1]
-    return None
-
-
-def _closest(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    meant = f"; did you mean {near[0]!r}?" if near else ";"
-    return f"{meant} known: {', '.join(sorted(known))}" if known else ""

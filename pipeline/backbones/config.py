@@ -3,7 +3,8 @@
 The driver of an extraction imports this file to check recipes and to plan; it must import no torch.
 
 Source of the named sizes: Feichtenhofer et al., SlowFast Networks for Video Recognition,
-ICCV 2019, and the configurations of the published weights (PySlowFast, pytorchvideo).
+ICCV 2019, and the configurations of the published weights (PySlowFast, pytorchvideo); of I3D:
+Wu, PhD thesis, table 7.1 (Long-Term Feature Banks, CVPR 2019), and its released configurations.
 """
 
 import difflib
@@ -16,6 +17,8 @@ TORCHVISION_RESNET_MEAN = (0.43216, 0.394666, 0.37645)
 TORCHVISION_RESNET_STD = (0.22803, 0.22145, 0.216989)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+TimeKernel = int | tuple[int, ...]
+"""Length in time of a stage's kernels; several are taken in turn, block after block."""
 STAGE_BLOCKS = {14: (1, 1, 1, 1), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 
@@ -31,16 +34,21 @@ class NonLocalConfig:
     """Max-pooling over t, h, w of the positions that are attended to."""
     num_groups: int = 1
     """Spans of equal length into which time is cut; positions attend inside their own span."""
+    frames_per_group: tuple[int | None, ...] = (None, None, None, None)
+    """For each of the four stages, the frames of such a span; None: as many as `num_groups` say."""
 
     def __post_init__(self) -> None:
         if self.kind not in ("dot_product", "softmax"):
             raise ValueError(f"kind={self.kind!r} is unknown; use 'dot_product' or 'softmax'")
-        if len(self.after_blocks) != 4:
-            raise ValueError(
-                f"after_blocks has {len(self.after_blocks)} entries; give one for each of 4 stages"
-            )
+        for name in ("after_blocks", "frames_per_group"):
+            if len(getattr(self, name)) != 4:
+                raise ValueError(
+                    f"{name} has {len(getattr(self, name))} entries; give one for each of 4 stages"
+                )
         if min(self.pool) < 1 or self.num_groups < 1:
             raise ValueError(f"pool={self.pool}, num_groups={self.num_groups}: use 1 or more")
+        if any(frames is not None and frames < 1 for frames in self.frames_per_group):
+            raise ValueError(f"frames_per_group={self.frames_per_group}: use 1 or more, or None")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,9 +65,11 @@ class ResNet3DConfig:
     """Channels of the slow stem and of the first stage inside its bottlenecks."""
     expansion: int = 4
     """Channels that leave a bottleneck, as a multiple of those inside it."""
-    temporal_kernels: tuple[int, int, int, int, int] = (1, 1, 1, 3, 3)
+    temporal_kernels: tuple[int, TimeKernel, TimeKernel, TimeKernel, TimeKernel] = (1, 1, 1, 3, 3)
     """Length in time of the slow kernels: stem, then first convolution of each stage's blocks."""
-    fast_temporal_kernels: tuple[int, int, int, int, int] = (5, 3, 3, 3, 3)
+    fast_temporal_kernels: tuple[int, TimeKernel, TimeKernel, TimeKernel, TimeKernel] = (
+        *(5, 3, 3, 3, 3),
+    )
     """The same for the fast pathway."""
     num_temporal_blocks: tuple[int, int, int, int] | None = None
     """Leading blocks of each stage whose kernels have that length, the rest 1; None: all."""
@@ -73,6 +83,11 @@ class ResNet3DConfig:
     """Length in time of the lateral convolutions."""
     non_local: NonLocalConfig | None = None
     """Non-local blocks of the slow pathway."""
+    temporal_pool: int = 1
+    """Frames of which the largest value is kept after the first stage; 1: every frame is."""
+    last_stride: int = 2
+    """Stride in space of the last stage where it is not dilated; at 1 maps have 1/16 of the side
+    instead of 1/32."""
     dilated: bool = False
     """Last stage at stride 1 with dilation 2: maps have 1/16 of the side instead of 1/32."""
     short_side: int = 256
@@ -83,13 +98,20 @@ class ResNet3DConfig:
     """Deviation of R, G, B, to be divided by."""
 
     def __post_init__(self) -> None:
-        for name in ("num_frames", "frame_stride", "width", "expansion", "speed_ratio"):
+        counts = ("num_frames", "frame_stride", "width", "expansion", "speed_ratio")
+        for name in (*counts, "temporal_pool", "last_stride"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} is below 1; use 1 or more")
         if self.num_frames % self.speed_ratio:
             raise ValueError(
                 f"num_frames={self.num_frames} is no multiple of speed_ratio={self.speed_ratio}; "
                 "change one of them"
+            )
+        num_slow_frames = self.num_frames // self.speed_ratio
+        if num_slow_frames % self.temporal_pool:
+            raise ValueError(
+                f"{num_slow_frames} frames are no multiple of temporal_pool={self.temporal_pool}; "
+                "change num_frames or temporal_pool"
             )
         if self.speed_ratio > 1 and self.width % self.channel_ratio:
             raise ValueError(
@@ -106,7 +128,7 @@ class ResNet3DConfig:
     @property
     def spatial_stride(self) -> int:
         """Pixels of the clip for each cell of a map."""
-        return 16 if self.dilated else 32
+        return 16 if self.dilated else 16 * self.last_stride
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -218,6 +240,35 @@ def slowfast_r101_50_50_16x8() -> ResNet3DConfig:
     return replace(slowfast_r101_50_50_8x8(), num_frames=64)
 
 
+def i3d_r50() -> ResNet3DConfig:
+    """I3D R50 of table 7.1 without its non-local blocks."""
+    return ResNet3DConfig(
+        num_frames=32,
+        frame_stride=2,
+        num_blocks=STAGE_BLOCKS[50],
+        temporal_kernels=(5, 3, (3, 1), (3, 1), (1, 3)),
+        temporal_pool=2,
+        last_stride=1,
+    )
+
+
+def i3d_nl_r50() -> ResNet3DConfig:
+    """I3D-NL R50 of table 7.1; the blocks of its second stage see four frames at a time.
+
+    As released for EPIC-Kitchens; for AVA and Charades its last stage is dilated.
+    """
+    non_local = NonLocalConfig(kind="softmax", frames_per_group=(None, 4, None, None))
+    return replace(i3d_r50(), non_local=non_local)
+
+
+def i3d_nl_r101() -> ResNet3DConfig:
+    """I3D-NL R101, as released."""
+    base = i3d_nl_r50()
+    assert base.non_local is not None
+    non_local = replace(base.non_local, after_blocks=((), (1, 3), (6, 13, 20), ()))
+    return replace(base, num_blocks=STAGE_BLOCKS[101], non_local=non_local)
+
+
 def dilated(make: Callable[[], ResNet3DConfig]) -> Callable[[], ResNet3DConfig]:
     """The member whose maps have 1/16 of the side, as the published AVA detectors use it."""
     return lambda: replace(make(), dilated=True)
@@ -281,6 +332,12 @@ BACKBONES: dict[str, Callable[[], BackboneConfig]] = {
     "slowfast_nl_r50_8x8": slowfast_nl_r50_8x8,
     "slowfast_nl_r101_8x8": slowfast_nl_r101_8x8,
     "slowfast_nl_r101_8x8_dilated": dilated(slowfast_nl_r101_8x8),
+    "i3d_r50": i3d_r50,
+    "i3d_r50_dilated": dilated(i3d_r50),
+    "i3d_nl_r50": i3d_nl_r50,
+    "i3d_nl_r50_dilated": dilated(i3d_nl_r50),
+    "i3d_nl_r101": i3d_nl_r101,
+    "i3d_nl_r101_dilated": dilated(i3d_nl_r101),
     "torchvision/r3d_18": lambda: torchvision_resnet("r3d_18"),
     "torchvision/mc3_18": lambda: torchvision_resnet("mc3_18"),
     "torchvision/r2plus1d_18": lambda: torchvision_resnet("r2plus1d_18"),
