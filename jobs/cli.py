@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from reelbank.jobs import cli_stores
+from reelbank.jobs import cli_stores, cli_training
 from reelbank.jobs.cli_options import JsonOption, StoreOption, print_json
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ app = typer.Typer(
 USAGE_ERROR, NOT_WHOLE, STOPPED = 2, 3, 130
 
 app.add_typer(cli_stores.app)
+app.add_typer(cli_training.app)
 
 
 def main() -> None:
