@@ -25,7 +25,11 @@ def bank_details(
     if bank.kind == "grid":
         details["grid_size"] = bank.grid_size
     if bank.kind == "person":
-        details["roi_align"] = {"aligned": True, "size": 7, "pool": "mean over time, max over 7x7"}
+        details["roi_align"] = {
+            "aligned": bank.roi_aligned,
+            "size": 7,
+            "pool": "mean over time, max over 7x7",
+        }
     return details | _of_backbone(bank, settings, models)
 
 

@@ -215,7 +215,13 @@ class ClipFeatures:
             boxes.append(torch.from_numpy(found.boxes[of_category(found, bank.roi_category)]))
         height, width = batch[0].frames[0].shape[:2]
         stride = self._backbone.module.spatial_stride
-        pooled = roi_features(maps, boxes, clip_size=(height, width), spatial_stride=stride)
+        pooled = roi_features(
+            maps,
+            boxes,
+            clip_size=(height, width),
+            spatial_stride=stride,
+            aligned=bank.roi_aligned,
+        )
         rows: Rows = pooled.cpu().numpy()
         return np.split(rows, np.cumsum([len(one) for one in boxes])[:-1])
 

@@ -96,6 +96,9 @@ class BankSettings:
     """Detections that have a row in a RoI bank; null: 'person' for kind person, all for object."""
     grid_size: int = 2
     """k of kind grid."""
+    roi_aligned: bool = True
+    """Whether RoIAlign of kind person shifts boxes by half a cell, to where the cells' centres are;
+    false as in Caffe2, with which the released Long-Term Feature Banks were trained."""
     dtype: Literal["float16", "float32"] = "float16"
     """Type of the rows on disk."""
     compression: Literal["none", "zstd"] = "none"
@@ -104,6 +107,8 @@ class BankSettings:
     def __post_init__(self) -> None:
         if self.grid_size < 1:
             raise ValueError(f"grid_size={self.grid_size} is not possible; use 1 or more")
+        if not self.roi_aligned and self.kind != "person":
+            raise ValueError(f"roi_aligned=false means nothing to kind {self.kind!r}; drop it")
         if self.category is not None and self.kind not in ("person", "object"):
             raise ValueError(
                 f"category={self.category!r} means nothing to kind {self.kind!r}; drop it"

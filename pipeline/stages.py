@@ -84,9 +84,12 @@ def stage_specs(settings: ExtractSettings, *, accept_decoder: bool = False) -> d
 def _bank_spec(name: str, settings: ExtractSettings, decoder: Mapping[str, str]) -> StageSpec:
     bank = settings.banks[name]
     # The same rows, however they are packed.
-    packing = ("backbone", "compression")
+    left_out = ["backbone", "compression"]
+    if bank.roi_aligned:
+        # Stores from before there was a choice have rows of this kind under keys without it.
+        left_out.append("roi_aligned")
     ingredients: dict[str, Any] = {
-        "bank": {key: value for key, value in asdict(bank).items() if key not in packing},
+        "bank": {key: value for key, value in asdict(bank).items() if key not in left_out},
         "key_step_seconds": settings.key_step_seconds,
         "decoder": decoder,
     }

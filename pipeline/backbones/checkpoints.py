@@ -2,14 +2,15 @@
 
 Formats: safetensors; torch's own (.pt, .pth, .pyth; tensors only); pickled arrays (.pkl) of the
 detectron2 and Caffe2 model zoos, read by an unpickler that knows numpy arrays and nothing else.
-Names: those of PySlowFast (and of its Caffe2 files), pytorchvideo, torchvision, and our own.
+Names: foreign_names.py. Files whose norms are affine maps, and those of 2D networks, which are
+inflated: adapting.py.
 """
 
 import pickle
 import re
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reelbank.pipeline.backbones.adapting import inflated, with_statistics
 from reelbank.pipeline.backbones.digests import check_sha256
+from reelbank.pipeline.backbones.foreign_names import map_names
 
 WRAPPERS = ("model_state", "state_dict", "model", "blobs")
 TORCH_SUFFIXES = (".pt", ".pth", ".pyth")
@@ -182,150 +185,15 @@ class ArrayUnpickler(pickle.Unpickler):
         return ADMITTED[module, name]
 
 
-def map_names(state: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
-    """The same tensors under our names; a name that no rule knows is kept, to be reported."""
-    known = set(module.state_dict())
-    mapped: dict[str, Tensor] = {}
-    for foreign, tensor in state.items():
-        ours = map_name(foreign, known)
-        if ours is None:
-            continue
-        if ours in mapped:
-            raise ValueError(f"two tensors of the file mean {ours}, one is {foreign}; keep one")
-        mapped[ours] = tensor
-    return mapped
-
-
-def map_name(foreign: str, known: Iterable[str]) -> str | None:
-    """Our name of a foreign one; None for what belongs to the training alone."""
-    name = re.sub(r"^(module\.)+", "", foreign)
-    if name in known:
-        return name
-    if f"net.{name}" in known:
-        return f"net.{name}"
-    if re.search(r"_momentum$|^lr$|^model_iter$", name):
-        return None
-    for convert in (from_pyslowfast, from_pytorchvideo, from_caffe2):
-        ours = convert(name)
-        if ours is not None:
-            return ours
-    return name
-
-
-PATHWAYS = ("slow", "fast")
-BOTTLENECK_PARTS = {
-    "branch1": "shortcut",
-    "branch1_conv": "shortcut",
-    "branch1_bn": "shortcut_norm",
-    "branch1_norm": "shortcut_norm",
-    **{f"branch2.{x}": f"conv_{x}" for x in "abc"},
-    **{f"branch2.{x}_bn": f"norm_{x}" for x in "abc"},
-    **{f"branch2.conv_{x}": f"conv_{x}" for x in "abc"},
-    **{f"branch2.norm_{x}": f"norm_{x}" for x in "abc"},
-}
-NON_LOCAL_PARTS = {
-    "conv_theta": "theta",
-    "conv_phi": "phi",
-    "conv_g": "value",
-    "conv_out": "out",
-    "bn": "norm",
-}
-
-
-def from_pyslowfast(name: str) -> str | None:
-    """Names such as s3.pathway0_res1.branch2.a_bn.weight."""
-    if found := re.fullmatch(r"head\.projection\.(\w+)", name):
-        return f"classifier.{found[1]}"
-    if found := re.fullmatch(r"s1\.pathway([01])_stem\.(conv|bn)\.(\w+)", name):
-        part = "conv" if found[2] == "conv" else "norm"
-        return f"{PATHWAYS[int(found[1])]}.stem.{part}.{found[3]}"
-    if found := re.fullmatch(r"s([1-4])_fuse\.(conv_f2s|bn)\.(\w+)", name):
-        part = "conv" if found[2] == "conv_f2s" else "norm"
-        return f"fusions.{int(found[1]) - 1}.{part}.{found[3]}"
-    if found := re.fullmatch(r"s([2-5])\.pathway([01])_(res|nonlocal)(\d+)\.(.+)\.(\w+)", name):
-        stage, pathway, kind, index, part, tensor = found.groups()
-        parts = BOTTLENECK_PARTS if kind == "res" else NON_LOCAL_PARTS
-        if part not in parts:
-            return None
-        group = "blocks" if kind == "res" else "non_local"
-        return (
-            f"{PATHWAYS[int(pathway)]}.stages.{int(stage) - 2}.{group}.{index}"
-            f".{parts[part]}.{tensor}"
-        )
-    return None
-
-
-def from_pytorchvideo(name: str) -> str | None:
-    """Names such as blocks.2.multipathway_blocks.0.res_blocks.1.branch2.norm_a.weight."""
-    name = re.sub(r"^model\.blocks\.", "blocks.", name)
-    if found := re.fullmatch(r"(?:blocks\.[56]|detection_head)\.proj\.(\w+)", name):
-        return f"classifier.{found[1]}"
-    if found := re.fullmatch(
-        r"blocks\.([0-3])\.multipathway_fusion\.(conv_fast_to_slow|norm)\.(\w+)", name
-    ):
-        part = "conv" if found[2] == "conv_fast_to_slow" else "norm"
-        return f"fusions.{found[1]}.{part}.{found[3]}"
-    found = re.fullmatch(r"blocks\.([0-4])\.(?:multipathway_blocks\.([01])\.)?(.+)\.(\w+)", name)
-    if found is None:
-        return None
-    level, pathway, part, tensor = int(found[1]), PATHWAYS[int(found[2] or 0)], found[3], found[4]
-    if level == 0:
-        return f"{pathway}.stem.{part}.{tensor}" if part in ("conv", "norm") else None
-    block = re.fullmatch(r"res_blocks\.(\d+)\.(.+)", part)
-    if block is None or block[2] not in BOTTLENECK_PARTS:
-        return None
-    return f"{pathway}.stages.{level - 1}.blocks.{block[1]}.{BOTTLENECK_PARTS[block[2]]}.{tensor}"
-
-
-CAFFE2_NORMS = {"s": "weight", "b": "bias", "rm": "running_mean", "riv": "running_var"}
-CAFFE2_PLAIN = {"w": "weight", "b": "bias"}
-
-
-def from_caffe2(name: str) -> str | None:
-    """Names such as t_res3_1_branch2a_bn_riv; a leading t_ marks the fast pathway."""
-    if found := re.fullmatch(r"pred_([wb])", name):
-        return f"classifier.{CAFFE2_PLAIN[found[1]]}"
-    if found := re.fullmatch(
-        r"t_(?:pool1|res([2-4])_\d+_branch2c_bn)_subsample(_bn)?_(w|s|b|rm|riv)", name
-    ):
-        level = int(found[1]) - 1 if found[1] else 0
-        return f"fusions.{level}.{_caffe2_part('conv', 'norm', found[2], found[3])}"
-    if found := re.fullmatch(r"nonlocal_conv([2-5])_(\d+)_(theta|phi|g|out|bn)_(\w+)", name):
-        stage, index, part, tensor = found.groups()
-        ours = "norm" if part == "bn" else NON_LOCAL_PARTS[f"conv_{part}"]
-        tensors = CAFFE2_NORMS if part == "bn" else CAFFE2_PLAIN
-        return (
-            f"slow.stages.{int(stage) - 2}.non_local.{index}.{ours}.{tensors.get(tensor, tensor)}"
-        )
-    if found := re.fullmatch(r"(t_)?(?:res_)?conv1(_bn)?_(w|s|b|rm|riv)", name):
-        pathway = "fast" if found[1] else "slow"
-        return f"{pathway}.stem.{_caffe2_part('conv', 'norm', found[2], found[3])}"
-    if found := re.fullmatch(r"(t_)?res([2-5])_(\d+)_branch(1|2[abc])(_bn)?_(w|s|b|rm|riv)", name):
-        fast, stage, index, branch, norm, tensor = found.groups()
-        conv = "shortcut" if branch == "1" else f"conv_{branch[1]}"
-        normed = "shortcut_norm" if branch == "1" else f"norm_{branch[1]}"
-        pathway = "fast" if fast else "slow"
-        return (
-            f"{pathway}.stages.{int(stage) - 2}.blocks.{index}"
-            f".{_caffe2_part(conv, normed, norm, tensor)}"
-        )
-    return None
-
-
-def _caffe2_part(conv: str, norm: str, is_norm: str | None, tensor: str) -> str:
-    if is_norm:
-        return f"{norm}.{CAFFE2_NORMS.get(tensor, tensor)}"
-    return f"{conv}.{CAFFE2_PLAIN.get(tensor, tensor)}"
-
-
 def load_into(module: nn.Module, state: Mapping[str, Tensor], *, source: str = "weights") -> None:
     """Load a state dict of any known naming; what does not fit is named in a ValueError.
 
     Head tensors are passed over where the module has no head; counters of training steps may
-    be absent.
+    be absent. Norms may be affine maps without statistics. A 2D network is inflated; non-local
+    blocks, which it lacks, then begin as identities.
     """
     own = module.state_dict()
-    mapped = map_names(state, module)
+    mapped = inflated(map_names(with_statistics(state), own), own)
     if not any(name.startswith(HEAD_PREFIXES) for name in own):
         mapped = {k: v for k, v in mapped.items() if not k.startswith(HEAD_PREFIXES)}
     missing = [k for k in own if k not in mapped and not k.endswith("num_batches_tracked")]

@@ -8,6 +8,7 @@ Wu, PhD thesis, table 7.1 (Long-Term Feature Banks, CVPR 2019), and its released
 """
 
 import difflib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -19,6 +20,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 TimeKernel = int | tuple[int, ...]
 """Length in time of a stage's kernels; several are taken in turn, block after block."""
+TimeKernels = tuple[int, TimeKernel, TimeKernel, TimeKernel, TimeKernel]
 STAGE_BLOCKS = {14: (1, 1, 1, 1), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 
@@ -65,11 +67,9 @@ class ResNet3DConfig:
     """Channels of the slow stem and of the first stage inside its bottlenecks."""
     expansion: int = 4
     """Channels that leave a bottleneck, as a multiple of those inside it."""
-    temporal_kernels: tuple[int, TimeKernel, TimeKernel, TimeKernel, TimeKernel] = (1, 1, 1, 3, 3)
+    temporal_kernels: TimeKernels = (1, 1, 1, 3, 3)
     """Length in time of the slow kernels: stem, then first convolution of each stage's blocks."""
-    fast_temporal_kernels: tuple[int, TimeKernel, TimeKernel, TimeKernel, TimeKernel] = (
-        *(5, 3, 3, 3, 3),
-    )
+    fast_temporal_kernels: TimeKernels = (5, 3, 3, 3, 3)
     """The same for the fast pathway."""
     num_temporal_blocks: tuple[int, int, int, int] | None = None
     """Leading blocks of each stage whose kernels have that length, the rest 1; None: all."""
@@ -126,9 +126,14 @@ class ResNet3DConfig:
         return (slow,) if self.speed_ratio == 1 else (slow, slow // self.channel_ratio)
 
     @property
+    def strides(self) -> tuple[int, int, int, int]:
+        """Stride in space of each stage's first block."""
+        return (1, 2, 2, 1 if self.dilated else self.last_stride)
+
+    @property
     def spatial_stride(self) -> int:
         """Pixels of the clip for each cell of a map."""
-        return 16 if self.dilated else 16 * self.last_stride
+        return 4 * math.prod(self.strides)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,14 +162,16 @@ BackboneConfig = ResNet3DConfig | TorchvisionConfig
 
 
 def slowonly_tiny() -> ResNet3DConfig:
-    """A small member for CPUs: 14 layers, 256 channels at the end."""
+    """A small member for CPUs, with weights that come with the package: 14 layers, 256 channels."""
     return ResNet3DConfig(
         num_frames=8,
         frame_stride=8,
         num_blocks=STAGE_BLOCKS[14],
         width=16,
         expansion=2,
-        short_side=128,
+        # Few pixels, so finer maps: neighbours in a frame of 160 x 96 have cells of their own.
+        dilated=True,
+        short_side=96,
     )
 
 

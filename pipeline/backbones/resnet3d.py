@@ -1,22 +1,29 @@
-"""The 3D ResNet family: SlowOnly with one pathway, SlowFast with two.
+"""The 3D ResNet family: SlowOnly and I3D with one pathway, SlowFast with two.
 
-Source: Feichtenhofer et al., SlowFast Networks for Video Recognition, ICCV 2019, table 1.
+Source: Feichtenhofer et al., SlowFast Networks for Video Recognition, ICCV 2019, table 1; I3D:
+Wu, PhD thesis, table 7.1, whose pool2 is the pooling of the first stage.
 alpha -> speed_ratio, 1 / beta -> channel_ratio. Slow frames are taken from the fast clip at
 linspace(0, T - 1, T / alpha), cut to whole indices, as the published weights were trained.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reelbank.pipeline.backbones.backbone import Backbone
-from reelbank.pipeline.backbones.config import NonLocalConfig, ResNet3DConfig
+from reelbank.pipeline.backbones.config import (
+    NonLocalConfig,
+    ResNet3DConfig,
+    TimeKernel,
+    TimeKernels,
+)
 from reelbank.pipeline.backbones.non_local import NonLocal
 
 HEAD_WINDOW = 7
-"""Side of the windows that the published heads average over: the last map of a 224-pixel crop."""
+"""Side of the windows that the published heads average over: the last map of a 224-pixel crop.
+Those on maps of 1/16 of the side average over all of it."""
 
 
 def conv3d(
@@ -95,21 +102,19 @@ class Bottleneck(nn.Module):
 
 
 class Stage(nn.Module):
-    """Bottlenecks of one width, some of them followed by a non-local block."""
+    """Bottlenecks of one width, some of them followed by a non-local block, and a pooling."""
 
     def __init__(
         self,
         blocks: Iterable[Bottleneck],
-        channels: int,
+        non_local: Mapping[int, NonLocal],
         *,
-        non_local: NonLocalConfig | None = None,
-        after_blocks: tuple[int, ...] = (),
+        temporal_pool: int = 1,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
-        self.non_local = nn.ModuleDict()
-        if non_local is not None:
-            self.non_local.update({str(i): NonLocal(channels, non_local) for i in after_blocks})
+        self.non_local = nn.ModuleDict({str(index): one for index, one in non_local.items()})
+        self.pool = nn.MaxPool3d((temporal_pool, 1, 1)) if temporal_pool > 1 else nn.Identity()
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps of the stage before -> maps of this stage."""
@@ -117,7 +122,24 @@ class Stage(nn.Module):
             maps = block(maps)
             if str(index) in self.non_local:
                 maps = self.non_local[str(index)](maps)
-        return maps
+        pooled: Tensor = self.pool(maps)
+        return pooled
+
+
+def non_local_blocks(
+    config: NonLocalConfig | None, stage: int, channels: int
+) -> dict[int, NonLocal]:
+    """The non-local blocks of a stage, by the index of the block that each follows."""
+    if config is None:
+        return {}
+    frames = config.frames_per_group[stage]
+    after_blocks = config.after_blocks[stage]
+    return {i: NonLocal(channels, config, frames_per_group=frames) for i in after_blocks}
+
+
+def kernel_of_block(kernels: TimeKernel, index: int) -> int:
+    """Length in time of a block's first convolution: (3, 1) gives 3, 1, 3, 1, ..."""
+    return kernels if isinstance(kernels, int) else kernels[index % len(kernels)]
 
 
 class Pathway(nn.Module):
@@ -128,7 +150,7 @@ class Pathway(nn.Module):
         config: ResNet3DConfig,
         *,
         width: int,
-        temporal_kernels: tuple[int, ...],
+        temporal_kernels: TimeKernels,
         extra_channels: tuple[int, ...] = (0, 0, 0, 0),
         non_local: NonLocalConfig | None = None,
     ) -> None:
@@ -139,7 +161,6 @@ class Pathway(nn.Module):
         for stage in range(4):
             inner = width * 2**stage
             num_temporal = (config.num_temporal_blocks or config.num_blocks)[stage]
-            dilate = config.dilated and stage == 3
             blocks = []
             for index in range(config.num_blocks[stage]):
                 first = index == 0
@@ -148,15 +169,20 @@ class Pathway(nn.Module):
                         channels + extra_channels[stage] if first else channels,
                         inner,
                         inner * config.expansion,
-                        temporal_kernel=temporal_kernels[stage + 1] if index < num_temporal else 1,
-                        stride=2 if first and stage > 0 and not dilate else 1,
-                        dilation=2 if dilate else 1,
+                        temporal_kernel=kernel_of_block(temporal_kernels[stage + 1], index)
+                        if index < num_temporal
+                        else 1,
+                        stride=config.strides[stage] if first else 1,
+                        dilation=2 if config.dilated and stage == 3 else 1,
                     )
                 )
                 channels = inner * config.expansion
-            after_blocks = non_local.after_blocks[stage] if non_local else ()
             self.stages.append(
-                Stage(blocks, channels, non_local=non_local, after_blocks=after_blocks)
+                Stage(
+                    blocks,
+                    non_local_blocks(non_local, stage, channels),
+                    temporal_pool=config.temporal_pool if stage == 0 else 1,
+                )
             )
 
     def forward(self, clips: Tensor) -> Tensor:
@@ -165,6 +191,12 @@ class Pathway(nn.Module):
         for stage in self.stages:
             maps = stage(maps)
         return maps
+
+
+def mean_over_windows(maps: Tensor) -> Tensor:
+    """(N, C, T, h, w) -> (N, C, 1, h', w'): the mean over time and each window of the head."""
+    sides = [min(HEAD_WINDOW, side) for side in maps.shape[3:]]
+    return F.avg_pool3d(maps, (maps.shape[2], *sides), stride=1)
 
 
 class ResNet3D(Backbone):
@@ -180,15 +212,10 @@ class ResNet3D(Backbone):
         """Logits (N, num_classes): the mean over all 7x7 windows, as in the published heads."""
         if self.classifier is None:
             raise ValueError("this backbone was built without a head; give num_classes to have one")
-        pooled = [
-            F.avg_pool3d(
-                m,
-                (m.shape[2], min(HEAD_WINDOW, m.shape[3]), min(HEAD_WINDOW, m.shape[4])),
-                stride=1,
-            ).mean(dim=(2, 3, 4))
-            for m in maps
-        ]
-        logits: Tensor = self.classifier(torch.cat(pooled, dim=1))
+        if self.spatial_stride == 32:
+            maps = tuple(mean_over_windows(path) for path in maps)
+        pooled = torch.cat([path.mean(dim=(2, 3, 4)) for path in maps], dim=1)
+        logits: Tensor = self.classifier(pooled)
         return logits
 
 
@@ -205,7 +232,7 @@ class SlowOnly(ResNet3D):
         )
 
     def forward(self, clips: Tensor) -> tuple[Tensor, ...]:
-        """(N, 3, T, H, W) -> one map (N, C, T, H / 32, W / 32)."""
+        """(N, 3, T, H, W) -> one map (N, C, T', H / stride, W / stride)."""
         return (self.slow(clips),)
 
 

@@ -3,7 +3,8 @@
 Source of the RoI features: the detection head of Feichtenhofer et al., SlowFast Networks,
 ICCV 2019, section 5: mean over time, RoIAlign 7x7, max over the 49, pathways side by side.
 Half-pixel alignment (`aligned=True`) and as many samples for each bin as its size asks for
-(sampling ratio 0), as in PySlowFast's own training configurations.
+(sampling ratio 0), as in PySlowFast's own training configurations. The same pooling without the
+half pixel is that of Wu, PhD thesis, section 7.1.4, as released (RoIAlign of Caffe2).
 """
 
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ def roi_features(
     x2 y2 in [0, 1] of the frame. With `clip_size` (height, width of the clip in pixels) boxes are
     scaled by 1 / `spatial_stride`, as the published detectors were trained; without it the map is
     taken to span the frame: the same where the clip's sides are multiples of the stride.
+    Without `aligned` boxes are not shifted by half a cell, and are at least one cell large.
     """
     if len(boxes) != len(maps[0]):
         raise ValueError(f"boxes for {len(boxes)} clips, maps of {len(maps[0])}; give one for each")

@@ -32,10 +32,22 @@ def bilinear(plane: NDArray[np.float64], y: float, x: float) -> float:
     return float(upper * (1 - fy) + lower * fy)
 
 
-def plain_roi(plane: NDArray[np.float64], box: list[float], scale: tuple[float, float]) -> float:
-    """Max over 7x7 bins, each the mean of ceil(bin size) squared bilinear samples, half-pixel."""
-    x1, x2 = (box[i] * scale[1] - 0.5 for i in (0, 2))
-    y1, y2 = (box[i] * scale[0] - 0.5 for i in (1, 3))
+def plain_roi(
+    plane: NDArray[np.float64],
+    box: list[float],
+    scale: tuple[float, float],
+    *,
+    aligned: bool = True,
+) -> float:
+    """Max over 7x7 bins, each the mean of ceil(bin size) squared bilinear samples.
+
+    Half-pixel; or, not aligned, without a shift and of boxes of at least one cell.
+    """
+    shift = 0.5 if aligned else 0.0
+    x1, x2 = (box[i] * scale[1] - shift for i in (0, 2))
+    y1, y2 = (box[i] * scale[0] - shift for i in (1, 3))
+    if not aligned:
+        x2, y2 = max(x2, x1 + 1), max(y2, y1 + 1)
     bin_h, bin_w = (y2 - y1) / 7, (x2 - x1) / 7
     rows, columns = math.ceil(bin_h), math.ceil(bin_w)
     bins = []
@@ -71,18 +83,21 @@ def test_a_full_box_on_a_14x21_map_is_the_maximum_of_its_cell_averages() -> None
     st.tuples(st.floats(0, 0.9), st.floats(0, 0.9), st.floats(0.02, 1), st.floats(0.02, 1)),
     st.integers(0, 100),
     st.booleans(),
+    st.booleans(),
 )
 def test_any_box_agrees_with_a_plain_roialign(
-    corner_and_size: tuple[float, float, float, float], seed: int, by_pixels: bool
+    corner_and_size: tuple[float, float, float, float], seed: int, by_pixels: bool, aligned: bool
 ) -> None:
     x, y, width, height = corner_and_size
     box = np.float32([x, y, min(x + width, 1), min(y + height, 1)]).tolist()
     maps = (random_map(1, 2, 2, 4, 8, seed=seed),)
     clip_size = (128, 228) if by_pixels else None
     scale = (128 / 32, 228 / 32) if by_pixels else (4.0, 8.0)
-    rows = roi_features(maps, [torch.tensor([box])], clip_size=clip_size, spatial_stride=32)
+    rows = roi_features(
+        maps, [torch.tensor([box])], clip_size=clip_size, spatial_stride=32, aligned=aligned
+    )
     planes = maps[0].mean(2)[0].double().numpy()
-    expected = [plain_roi(plane, box, scale) for plane in planes]
+    expected = [plain_roi(plane, box, scale, aligned=aligned) for plane in planes]
     np.testing.assert_allclose(rows[0].numpy(), expected, atol=1e-4)
 
 
