@@ -212,6 +212,7 @@ def gc(
         typer.Option(
             "--grace",
             min=0,
+            max=1_000_000,
             help="Hours; younger leftovers stay. 0 only while nobody else uses the store.",
         ),
     ] = 24.0,

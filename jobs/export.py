@@ -1,5 +1,6 @@
 """The command `reelbank export`: from its options to an exporter, and what was written."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,13 +74,14 @@ def _ava(request: ExportRequest) -> Exporter:
 def _webdataset(request: ExportRequest) -> Exporter:
     if request.bank is None:
         raise ValueError("export webdataset writes the rows of a bank; say which: --bank NAME")
+    shard_mb = DEFAULT_SHARD_BYTES / 1e6 if request.shard_mb is None else request.shard_mb
+    if not 0 < shard_mb < math.inf:
+        raise ValueError(f"--shard-mb must be more than 0 and finite, not {shard_mb:g}")
     return WebDatasetExporter(
         bank=request.bank,
         labels=request.labels,
         seconds=request.seconds,
-        shard_bytes=DEFAULT_SHARD_BYTES
-        if request.shard_mb is None
-        else round(request.shard_mb * 1_000_000),
+        shard_bytes=max(1, round(shard_mb * 1e6)),
     )
 
 

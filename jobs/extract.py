@@ -21,7 +21,7 @@ from reelbank.jobs.intake import Intake, probe_all, take_in
 from reelbank.jobs.loop import Loop
 from reelbank.jobs.progress import StageProgress
 from reelbank.jobs.sources import Source, find_sources
-from reelbank.jobs.summary import Summary
+from reelbank.jobs.summary import Summary, committed_spans
 from reelbank.jobs.worker import Unreadable, Worker
 from reelbank.pipeline.decided import commit_decided, unreadable
 from reelbank.pipeline.plan import Decision, Finish, Part, Plan, plan
@@ -192,7 +192,12 @@ class Extraction:
             state = "done"
         finally:
             self.summary.wall_seconds = time.perf_counter() - began
-            end = {"ended": _now(), "state": state, "totals": self.summary.as_json()}
+            end = {
+                "ended": _now(),
+                "state": state,
+                "committed": committed_spans(self.store, self.run),
+                "totals": self.summary.as_json(),
+            }
             self.store.write_run(self.run, record | end)
         return self.summary
 

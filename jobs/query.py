@@ -10,6 +10,7 @@ import secrets
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -55,6 +56,7 @@ def file_writer(path: Path) -> Callable[[pa.Table], None]:
     if write is None:
         known = ", ".join(f".{name}" for name in sorted(FORMATS))
         raise ValueError(f"--output {path}: the suffix must be one of {known}")
+    _check_place(path)
     return lambda result: _whole(path, lambda stream: write(result, stream))
 
 
@@ -75,6 +77,7 @@ def checked_features_path(path: Path | None) -> Path:
     """The file that features are to be written to; ValueError where it is none for them."""
     if path is None or path.suffix != ".npz":
         raise ValueError("--features needs --output FILE.npz, where rows and lines are written")
+    _check_place(path)
     return path
 
 
@@ -85,14 +88,25 @@ def vocabulary() -> str:
     return "\n".join([*tables, "", *functions])
 
 
+def _check_place(path: Path) -> None:
+    """ValueError, before a query that takes long, where its result could not be written."""
+    if path.is_dir():
+        raise ValueError(f"--output {path} is a folder; name a file")
+    if not path.parent.is_dir():
+        raise ValueError(f"--output {path}: there is no folder {path.parent}; make it first")
+
+
 def _whole(path: Path, write: Callable[[BinaryIO], None]) -> None:
     temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
     try:
         with open(temporary, "xb") as stream:
             write(stream)
         os.replace(temporary, path)
+    except OSError as error:
+        raise ValueError(f"--output {path} cannot be written: {error.strerror}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _numpy_column(column: pa.ChunkedArray) -> Any:

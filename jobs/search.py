@@ -5,7 +5,9 @@ import re
 
 from reelbank.stores.search import Like
 
-_LIKE = re.compile(r"(?P<video>.+)@(?P<seconds>[^@#]+)(?:#(?P<track>\d+))?", re.DOTALL)
+_LIKE = re.compile(
+    r"(?P<video>.+)@(?P<seconds>[^@#]+)(?:#(?P<track>\d{1,18}))?", re.ASCII | re.DOTALL
+)
 """The first group takes all it can: a video's name may hold '@' and '#'."""
 
 

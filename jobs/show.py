@@ -1,7 +1,6 @@
 """Store, run and check results as a person reads them."""
 
 import platform
-from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -10,6 +9,7 @@ import psutil
 from rich.console import Console
 from rich.table import Column, Table
 
+from reelbank.jobs.summary import committed_spans
 from reelbank.stores.care.verify import Report
 from reelbank.stores.store import Store
 
@@ -80,21 +80,15 @@ def run_status(store: Store) -> dict[str, Any]:
     if not runs:
         return {"run": None, "state": None, "stages": {}, "videos": lines}
     last = max(runs, key=lambda run: (run.get("started", ""), run["run"]))
-    done = Counter(
-        commit.stage
-        for commit in store.commits()
-        if commit.run == last["run"]
-        for unit in commit.units
-        # A moved unit is its original's work.
-        if unit.origin is None
-    )
+    # What a run that has ended says of itself: its commits may have been merged and collected.
+    done = last.get("committed") or committed_spans(store, last["run"])
     return {
         "run": last["run"],
         "started": last.get("started"),
         "ended": last.get("ended"),
         "state": run_state(last),
         "stages": {
-            stage: {"planned": planned, "committed": min(done[stage], planned)}
+            stage: {"planned": planned, "committed": min(done.get(stage, 0), planned)}
             for stage, planned in last.get("planned", {}).items()
         },
         "videos": lines,

@@ -1,11 +1,14 @@
 """What an extraction did: the table at its end, and the same as JSON."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from reelbank.stores.store import Store
 
 
 @dataclass(kw_only=True, slots=True)
@@ -86,3 +89,17 @@ class Summary:
             "written": f"{self.num_bytes / 1e6:.1f} MB",
             "run": self.run,
         }
+
+
+def committed_spans(store: Store, run: str) -> dict[str, int]:
+    """Spans that a run committed, by stage, as far as the store still has its commits."""
+    return dict(
+        Counter(
+            commit.stage
+            for commit in store.commits()
+            if commit.run == run
+            for unit in commit.units
+            # A moved unit is its original's work.
+            if unit.origin is None
+        )
+    )

@@ -1,9 +1,11 @@
 """FeatureBank: the rows of one bank by video and time, whatever parts they were written in."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import islice
-from math import ceil, inf
+from math import ceil, inf, nan
 from typing import Any
 
 import numpy as np
@@ -48,6 +50,9 @@ _ONES = np.broadcast_to(np.int64(1), (1 << 40,))
 
 _VIDEOS_AT_ONCE = 64
 """Opened together where all are read."""
+
+_MANY_TIMES = 4096
+"""Key times of a window that may well be longer than any film."""
 
 
 class FeatureBank:
@@ -118,12 +123,13 @@ class FeatureBank:
     ) -> Window:
         """Rows of [t - support/2, t + support/2), or, causal, of (t - support, t].
 
-        Both hold the same number of key times where nothing is missing. `support` is in seconds;
-        at most the first `rows_per_time` rows of each key time. Boxes are those of the detections:
-        ValueError for a bank that has none.
+        Both hold support / step key times where that is a whole number and nothing is missing.
+        `support` is in seconds; at most the first `rows_per_time` rows of each key time. Boxes are
+        those of the detections: ValueError for a bank that has none.
         """
-        if not support > 0 or (rows_per_time is not None and rows_per_time < 1):
-            raise unusable(support, rows_per_time)
+        # NaN alone differs from itself.
+        if not support > 0 or t != t or (rows_per_time is not None and rows_per_time < 1):
+            raise unusable(t, support, rows_per_time)
         # The usual case is written out, as calls cost: a window that is copied out of a memory map
         # takes 30 microseconds, and of these the search may have one.
         if causal:
@@ -139,7 +145,7 @@ class FeatureBank:
         try:
             begin, end = ceil(low / step), ceil(high / step)
         except (OverflowError, ValueError):
-            # Infinity, or not a number.
+            # Infinity.
             return self._joined(video_id, film, low, high)
         # The quotients were rounded: they may be one off.
         if (begin - 1) * step >= low:
@@ -203,11 +209,13 @@ class FeatureBank:
         """The windows of many keys (video, time), padded to one length.
 
         It is that of the longest window; with `rows_per_time`, the rows that a window holds at
-        most, where the bank says its key-time step. Rows are copied once; what must be fetched
-        comes in few requests, all at once.
+        most, where the bank says its key-time step: no more than its longest film has for a
+        support of thousands of steps. Rows are copied once; what must be fetched comes in few
+        requests, all at once.
         """
-        if not support > 0 or (rows_per_time is not None and rows_per_time < 1):
-            raise unusable(support, rows_per_time)
+        no_time = any(t != t for _, t in keys)
+        if not support > 0 or no_time or (rows_per_time is not None and rows_per_time < 1):
+            raise unusable(nan if no_time else 0.0, support, rows_per_time)
         films = self._films.films_of(dict.fromkeys(video_id for video_id, _ in keys))
         windows = [stretches(films[video_id], *bounds(t, support, causal)) for video_id, t in keys]
         self._films.fetch(windows)
@@ -217,8 +225,24 @@ class FeatureBank:
             of_videos = [self._boxes.of(video_id, films[video_id]) for video_id, _ in keys]
         least = 0
         if rows_per_time is not None and self._step is not None:
-            least = rows_per_time * max(1, ceil((support - TOLERANCE_SECONDS) / self._step))
+            least = rows_per_time * self._most_times(support, self._step)
         return pad(windows, rows_per_time, of_videos, least=least, empty=self._empty)
+
+    def _most_times(self, support: float, step: float) -> int:
+        """Key times that a window holds at most."""
+        wanted = (support - TOLERANCE_SECONDS) / step
+        # Asked only where it can matter: it looks at every part of the bank.
+        if wanted > _MANY_TIMES:
+            wanted = min(wanted, self._longest)
+        return max(1, ceil(wanted))
+
+    @cached_property
+    def _longest(self) -> int:
+        """Key times of the film that has most."""
+        found: Counter[str] = Counter()
+        for unit in self._live.units(stage=bank_stage(self.name)):
+            found[unit.video_id] += unit.num_times
+        return max(found.values())
 
     def blocks(self, max_rows: int) -> Iterator[Block]:
         """All rows, by video and time, at most `max_rows` at once."""

@@ -5,7 +5,8 @@ for each: 0, or the chunk's CRC-32 with bit 32 set. Files are memory-mapped, so 
 touch a window is a view. A chunk counts in a process only after its sum was checked there once: a
 power cut, a killed writer or a foreign file can cost a second fetch, and nothing else. Processes
 share the folder without a lock: all that write a chunk write the same bytes. Files are dropped by
-unlinking, which leaves the maps of readers whole.
+unlinking, which leaves the maps of readers whole; and as these keep the bytes on the disk, each
+process lets go of them when it looks at the folder next.
 """
 
 import contextlib
@@ -14,8 +15,9 @@ import hashlib
 import os
 import re
 import stat
+import weakref
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,8 @@ class Cache:
         self.folder, self.max_bytes = folder, max_bytes
         self._unseen_bytes = max_bytes
         """Written by this process since it last looked at the whole folder."""
+        self._files: dict[int, weakref.ref[CacheFile]] = {}
+        """Those open in this process."""
 
     def open(
         self, identity: str, chunks: tuple[int, int, int], dtype: np.dtype[Any]
@@ -51,34 +55,53 @@ class Cache:
         """
         text = f"{identity}\n{chunks} {dtype.str}"
         name = f"{hashlib.sha256(text.encode()).hexdigest()}.chunks"
-        return CacheFile(self, self.folder / name, chunks, dtype)
+        file = CacheFile(self, self.folder / name, chunks, dtype)
+        key, files = id(file), self._files
+        files[key] = weakref.ref(file, lambda _: files.pop(key, None))
+        return file
 
-    def grew(self, num_bytes: int) -> None:
-        """Note what was written; drops the groups used least recently where it is too much."""
+    def grew(self, num_bytes: int, used: "CacheFile") -> None:
+        """Note what was written; drops the groups used least recently where it is too much.
+
+        What is on its way out of `used` stays mapped there, dropped or not.
+        """
         self._unseen_bytes += num_bytes
         if self._unseen_bytes * 2 * _ROOM < self.max_bytes:
             return
         self._unseen_bytes = 0
-        held = sorted(self._held())
-        total = sum(size for _, size, _ in held)
+        there = {inode for _, _, _, inode in self._drop(sorted(self._held()))}
+        for reference in list(self._files.values()):
+            file = reference()
+            if file is not None and file is not used:
+                file.let_go(there)
+
+    def _drop(self, held: list["_Held"]) -> list["_Held"]:
+        """Unlink the first of these where all are too much; those that stay."""
+        total = sum(size for _, size, _, _ in held)
         if total <= self.max_bytes:
-            return
-        for _, size, name in held:
+            return held
+        for number, (_, size, name, _) in enumerate(held):
             if total <= self.max_bytes - self.max_bytes // _ROOM:
-                return
+                return held[number:]
             with contextlib.suppress(OSError):
                 os.unlink(self.folder / name)
                 total -= size
+        return []
 
-    def _held(self) -> Iterator[tuple[float, int, str]]:
-        """Time of last use, bytes on disk and name of each of our files."""
+    def _held(self) -> Iterator["_Held"]:
+        """Each of our files."""
         with os.scandir(self.folder) as entries:
             for entry in entries:
                 if not _NAME.fullmatch(entry.name):
                     continue
                 with contextlib.suppress(FileNotFoundError):
                     found = entry.stat(follow_symlinks=False)
-                    yield found.st_mtime, found.st_blocks * 512, entry.name
+                    inode = found.st_dev, found.st_ino
+                    yield found.st_mtime, found.st_blocks * 512, entry.name, inode
+
+
+_Held = tuple[float, int, str, tuple[int, int]]
+"""Time of last use, bytes on disk, name, and device and number of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +125,9 @@ class CacheMap:
         found = []
         for chunk in range(low, high):
             if not self.checked[chunk]:
-                whole = _sum_of(self.rows[chunk * length : (chunk + 1) * length])
-                if int(self.sums[chunk]) == whole:
+                # The sum first: on a tmpfs the mere look at rows that are not there takes memory.
+                known = int(self.sums[chunk])
+                if known and known == _sum_of(self.rows[chunk * length : (chunk + 1) * length]):
                     self.checked[chunk] = 1
                 else:
                     found.append(chunk)
@@ -119,31 +143,44 @@ class CacheFile:
         self._cache, self._path, self._dtype = cache, path, dtype
         self._num_chunks, self._rows_per_chunk, self._dim = chunks
         self._chunk_bytes = self._rows_per_chunk * self._dim * dtype.itemsize
-        with self._descriptor() as descriptor:
-            self.map = self._mapped(descriptor)
-            """As it is now; another one after `fill` where the file had been dropped."""
-            # The folder is kept in order of last use by this.
-            os.utime(descriptor)
+        self._map: CacheMap | None = None
+
+    @property
+    def map(self) -> CacheMap:
+        """As it is now; another one where the file was dropped meanwhile."""
+        held = self._map
+        if held is None:
+            with self._descriptor() as descriptor:
+                held = self._map = self._mapped(descriptor)
+                # The folder is kept in order of last use by this.
+                os.utime(descriptor)
+        return held
+
+    def let_go(self, there: Container[tuple[int, int]]) -> None:
+        """Keep no file mapped but these (device and number): its bytes could not leave the disk."""
+        held = self._map
+        if held is not None and held.inode not in there:
+            self._map = None
 
     def fill(self, chunks: Iterable[tuple[int, bytes]]) -> None:
         """Write chunks. Where the file was dropped meanwhile, what it had is missing again."""
         total = 0
         with self._descriptor() as descriptor:
-            if _identity(descriptor) != self.map.inode:
-                self.map = self._mapped(descriptor)
+            if self._map is None or _identity(descriptor) != self._map.inode:
+                self._map = self._mapped(descriptor)
             for chunk, data in chunks:
                 assert len(data) == self._chunk_bytes
                 _write(descriptor, data, chunk * self._chunk_bytes)
                 number = _sum_of(data).to_bytes(8, "little")
                 _write(descriptor, number, self._num_chunks * self._chunk_bytes + 8 * chunk)
                 total += len(data)
-        self._cache.grew(total)
+        self._cache.grew(total, self)
 
     def _mapped(self, descriptor: int) -> CacheMap:
-        # Shared, not private: what other processes write must show. By path, as a map by
-        # descriptor keeps one open for each group; should the path be another file by now, then
-        # no sum agrees, and the next `fill` sees it.
-        with pa.memory_map(str(self._path), "r+") as source:
+        # Shared, not private: what other processes write must show. By Arrow, as Python's own mmap
+        # keeps a descriptor for each group; not by the path, as another process may have dropped
+        # the file since it was opened, and a third may just be making it anew.
+        with pa.memory_map(f"/dev/fd/{descriptor}", "r+") as source:
             data = np.frombuffer(source.read_buffer(), np.uint8)
         data.flags.writeable = False
         end = self._num_chunks * self._chunk_bytes
@@ -164,7 +201,11 @@ class CacheFile:
             try:
                 found = os.fstat(descriptor)
                 if stat.S_ISREG(found.st_mode) and found.st_size <= size:
-                    os.ftruncate(descriptor, size)
+                    if found.st_size < size:
+                        # Written, not only promised: where a tmpfs is full, the touch of a hole in
+                        # a map ends the process.
+                        sums = bytes(8 * self._num_chunks)
+                        _write(descriptor, sums, size - len(sums))
                     yield descriptor
                     return
             finally:

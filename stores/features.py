@@ -66,7 +66,10 @@ def _times(lines: pa.Table) -> NDArray[np.float64]:
     column = lines["time"]
     if column.null_count:
         raise ValueError(f"the query gives no time in {column.null_count} of {len(lines)} lines")
-    return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
+    try:
+        return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ValueError(f"the query's time is {column.type}, not seconds: {error}") from error
 
 
 def _ranks(lines: pa.Table) -> list[int] | None:
@@ -80,6 +83,9 @@ def _ranks(lines: pa.Table) -> list[int] | None:
 
 def _lines_of_videos(lines: pa.Table) -> dict[str, list[int]]:
     found: dict[str, list[int]] = defaultdict(list)
+    nameless = lines["video_id"].null_count
+    if nameless:
+        raise ValueError(f"the query gives no video_id in {nameless} of {len(lines)} lines")
     for number, video_id in enumerate(lines["video_id"].to_pylist()):
         found[str(video_id)].append(number)
     return found

@@ -16,6 +16,7 @@ LABELS = "labels"
 
 _TOKEN = re.compile(r"[0-9A-Za-z]+")
 _BANK = re.compile(r"[A-Za-z][0-9A-Za-z_-]*")
+_MODEL = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]*")
 _RUN = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]*")
 _COMMIT_NAME = re.compile(r"([0-9A-Za-z]+)(?:\.(\d+))?\.json")
 _EPOCH_NAME = re.compile(r"epoch-(\d+)")
@@ -125,6 +126,16 @@ def checked_label_set(label_set: str) -> str:
             "of letters, digits, '_', '.' and '-'"
         )
     return label_set
+
+
+def checked_model(model: str) -> str:
+    """The name of a model's predictions, or a ValueError where it would be hard to write."""
+    if not _MODEL.fullmatch(model):
+        raise ValueError(
+            f"name {model!r} of predictions must start with a letter or digit and hold letters, "
+            "digits, '_', '.' and '-'"
+        )
+    return model
 
 
 def _token(text: str) -> str:

@@ -155,13 +155,16 @@ SCHEMAS: dict[str, pa.Schema] = {
         # Whether the official evaluation counts it.
         _required("evaluated", pa.bool_()),
     ),
-    # Reserved for heads: nothing writes it yet.
+    # What models say: a line for each item and class.
     "predictions": _schema(
         _required("video_id", _TEXT),
+        # Key time; rank of the detection, null where the item is the whole clip.
         _required("time", _F64),
         pa.field("rank", _I32),
+        # Name of the class, or its number where the label map has no names.
         _required("label", _TEXT),
         _required("score", _F32),
+        # What the predictions were called.
         _required("model", _TEXT),
     ),
 }

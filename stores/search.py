@@ -197,7 +197,8 @@ class _Places:
                 f"bank {self._bank.name!r} has no rows of tracks, so leave out the track {track_id}"
             )
         links = self._reader.lines(self._live, "links", video_id)
-        linked = links.filter(pc.field("track_id") == track_id)["time"].to_numpy()
+        # By numpy: Arrow refuses numbers that no track can have.
+        linked = links["time"].to_numpy()[links["track_id"].to_numpy() == track_id]
         for time in linked[np.argsort(np.abs(linked - seconds), kind="stable")].tolist():
             places = self.detections(video_id, time)["track_id"].to_pylist()
             if track_id in places:

@@ -72,11 +72,15 @@ class CachedRows:
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """A view of the cache, filled first where it must be."""
         length = self._layout.rows_per_chunk
+        low, high = start // length, -(-stop // length)
         for _ in range(_ATTEMPTS):
             held = self._file.map
-            if start == stop or not held.missing(start // length, -(-stop // length)):
+            if start == stop or not held.missing(low, high):
                 return held.rows[start:stop]
             fetch(self._files, [(self, start, stop)])
+            # Another thread's fetch may have let go of it since; what is held here stays whole.
+            if not held.missing(low, high):
+                return held.rows[start:stop]
         raise ValueError(
             f"the cache does not hold what is written to it, reading {self._path}; is its folder "
             "on a disk that several machines share?"
@@ -138,8 +142,17 @@ class ConvertedRows:
         self._source, self._dtype = source, dtype
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """A copy."""
-        return self._source.read(start, stop).astype(self._dtype)
+        """A copy; ValueError where a number is too large for the type."""
+        rows = self._source.read(start, stop)
+        with np.errstate(over="ignore"):
+            found = rows.astype(self._dtype)
+        if np.any(np.isinf(found) & np.isfinite(rows)):
+            raise ValueError(
+                f"the bank has parts of {rows.dtype} and newer ones of {self._dtype}, which is too "
+                f"small for {np.abs(rows).max():.6g}; its settings changed: extract again to make "
+                "it whole"
+            )
+        return found
 
     def flat(self, start: int, stop: int) -> NDArray[Any] | None:
         """None."""

@@ -119,8 +119,9 @@ def read_lines(
 def _units(live: LiveSet, table: str, video_id: str) -> list[LiveUnit]:
     """Live units of the video whose commits may hold lines of the table."""
     owners = [stage for stage, tables in TABLES_OF_STAGE.items() if table in tables]
-    # A bank or a label set may have written it: then all stages of the video are looked through.
-    several = table in ("failures", "index", "labels")
+    # A bank, a label set or a model may have written it: then all stages of the video are looked
+    # through.
+    several = table in ("failures", "index", "labels", "predictions")
     items = [
         item
         for stage in ([None] if several else owners)

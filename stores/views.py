@@ -30,8 +30,9 @@ ABOUT = {
     "index": 'one line for each bank and key time; a word of SQL, so write "index"',
     "labels": "imported labels of all sets: with a time, a span or neither, and a box or none",
     "classes": "the label maps of the label sets",
-    "predictions": "reserved for heads",
+    "predictions": "what models say: a score for each detection, or whole clip, and class",
     "tracked": "detections with their track and shot",
+    "predicted": "predictions with box, detection score, track and shot; of clips with the shot",
     "rows": "one line for each bank row: time, box, track, shot, and the labels that apply",
     "banks": "one line for each bank: kind, model, rows, and all its settings as JSON",
     "runs": "one line for each run, its record as JSON",
@@ -73,6 +74,18 @@ SELECT detections.*, links.track_id, tracks.shot_id
 FROM detections
 LEFT JOIN links USING (video_id, time, rank)
 LEFT JOIN tracks USING (video_id, track_id)
+"""
+
+# A line of a whole clip has no rank, and so no detection.
+_PREDICTED = """
+CREATE VIEW predicted AS
+SELECT said.*, found.category, found.score AS detection_score, found.x1, found.y1, found.x2,
+    found.y2, links.track_id, CASE WHEN said.time < shots.end_seconds THEN shots.shot_id END
+        AS shot_id
+FROM predictions AS said
+LEFT JOIN detections AS found USING (video_id, time, rank)
+LEFT JOIN links USING (video_id, time, rank)
+ASOF LEFT JOIN shots ON shots.video_id = said.video_id AND shots.start_seconds <= said.time
 """
 
 # Row i of a bank with boxes is of the i-th detection of its category at that key time. Where their
@@ -161,6 +174,7 @@ def create_views(
         connection.execute(macro.statement)
     connection.from_arrow(_banks_table(live)).create("banks")
     connection.execute(_TRACKED)
+    connection.execute(_PREDICTED)
     connection.execute(_BOXED)
     connection.execute(_ROWS if visible["labels"] else _ROWS_WITHOUT_LABELS)
     return [name for files in named.values() for name, _ in files]

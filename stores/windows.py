@@ -1,5 +1,6 @@
 """What a bank gives back, and how it is put together from stretches of pieces."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -108,8 +109,10 @@ class Stretch(NamedTuple):
         return boxes if kept is None else boxes[kept]
 
 
-def unusable(support: float, rows_per_time: int | None) -> ValueError:
+def unusable(t: float, support: float, rows_per_time: int | None) -> ValueError:
     """What to say of arguments of which one cannot be."""
+    if math.isnan(t):
+        return ValueError("t=nan is no time; leave out keys whose time is not known")
     if not support > 0:
         return ValueError(f"support={support} must be more than 0 seconds")
     return ValueError(f"rows_per_time={rows_per_time} must be at least 1, or None for all")

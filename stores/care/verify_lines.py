@@ -27,6 +27,7 @@ _UNIQUE = {
     "tracks": ("track_id",),
     "links": ("time", "rank"),
     "index": ("time",),
+    "predictions": ("time", "rank", "label"),
 }
 """Columns that tell the lines of a video apart, for tables in which none may be there twice."""
 

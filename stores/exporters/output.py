@@ -14,18 +14,20 @@ from reelbank.stores.store import Store
 
 @contextmanager
 def new_output(output: Path, store: Store, *, is_folder: bool) -> Iterator[Path]:
-    """A temporary file (not made yet) or folder beside `output`; takes its name when all is done.
+    """A temporary, empty file or folder beside `output`; takes its name when all is done.
 
     Raises ValueError where there is something already, and where it would lie inside the store.
     What an error leaves half-made is removed.
     """
     _check_place(output, store)
     check_free(output, is_folder=is_folder)
-    output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.parent / f".{output.name[:100]}.writing-{secrets.token_hex(6)}"
     try:
-        if is_folder:
-            temporary.mkdir()
+        output.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir() if is_folder else temporary.touch()
+    except OSError as error:
+        raise ValueError(f"--output {output} cannot be written: {error.strerror}") from error
+    try:
         yield temporary
         _sync(temporary)
         # Again: it took a while. A rename fails where a folder is filled even after this.

@@ -20,8 +20,8 @@ from reelbank.stores.exporters.lines import num_lines, packs, read_lines_of
 from reelbank.stores.schemas import SCHEMAS
 from reelbank.stores.store import Store
 
-VIEWS = (*SCHEMAS, "tracked", "runs")
-"""Views that are written."""
+VIEWS = (*SCHEMAS, "tracked", "banks", "runs")
+"""Views that are written; of `rows` the columns are in these."""
 
 ROWS_AT_ONCE = 4096
 """Rows of a bank in one row group: some 40 MB at 2,304 numbers."""

@@ -34,6 +34,9 @@ from reelbank.stores.times import TOLERANCE_SECONDS
 DEFAULT_SHARD_BYTES = 512_000_000
 """Size of a shard where nothing else is asked for."""
 
+LEAST_SECONDS = 0.001
+"""Shortest stretch: well above the differences by which times still count as the same."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WebDatasetExporter:
@@ -51,8 +54,11 @@ class WebDatasetExporter:
     """Greatest size of a shard; a sample that is larger alone has a shard of its own."""
 
     def __post_init__(self) -> None:
-        if self.seconds is not None and not self.seconds > 0:
-            raise ValueError(f"--seconds {self.seconds} must be more than 0")
+        if self.seconds is not None and not LEAST_SECONDS <= self.seconds < math.inf:
+            raise ValueError(
+                f"--seconds {self.seconds} must be {LEAST_SECONDS} or more; leave it out for one "
+                "sample of each video"
+            )
         if self.shard_bytes < 1:
             raise ValueError(f"--shard-mb must be more than 0, not {self.shard_bytes / 1e6:g}")
 

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from reelbank.jobs.export import EXPORTERS, ExportRequest, exporter_of, run_export
@@ -29,7 +31,11 @@ def test_every_format_is_written_by_its_command(name, tmp_path):
         ("coco", {"shard_mb": 1.0}, "export coco has no option --shard-mb"),
         ("parquet", {"bank": "person"}, "export parquet has no option --bank"),
         ("webdataset", {"bank": "person", "shard_mb": 0.0}, "--shard-mb must be more than 0"),
-        ("webdataset", {"bank": "person", "seconds": -1.0}, "--seconds -1.0 must be more than 0"),
+        ("webdataset", {"bank": "person", "shard_mb": math.nan}, "--shard-mb must be .* not nan"),
+        ("webdataset", {"bank": "person", "shard_mb": math.inf}, "--shard-mb must be .* not inf"),
+        ("webdataset", {"bank": "person", "seconds": -1.0}, "--seconds -1.0 must be 0.001 or more"),
+        ("webdataset", {"bank": "person", "seconds": 1e-9}, "--seconds 1e-09 must be 0.001"),
+        ("webdataset", {"bank": "person", "seconds": math.inf}, "--seconds inf must be .* leave"),
     ],
 )
 def test_a_wrong_request_is_one_sentence(name, options, says, tmp_path):

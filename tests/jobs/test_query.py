@@ -44,6 +44,31 @@ def test_another_suffix_is_refused_with_those_there_are(tmp_path, name):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("none/x.csv", "there is no folder .*none; make it first"),
+        ("folder.csv", "is a folder; name a file"),
+    ],
+)
+def test_a_place_that_cannot_be_written_to_is_told_before_the_query(tmp_path, name, words):
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "folder.csv" / "kept").write_text("kept")
+    with pytest.raises(ValueError, match=words):
+        file_writer(tmp_path / name)
+    with pytest.raises(ValueError, match=words.replace("csv", "npz")):
+        (tmp_path / "folder.npz").mkdir()
+        checked_features_path((tmp_path / name).with_suffix(".npz"))
+
+
+def test_a_file_that_cannot_be_written_is_told_by_its_own_name(store, tmp_path):
+    (tmp_path / "folder").mkdir()
+    write = file_writer(tmp_path / "folder" / "x.csv")
+    (tmp_path / "folder").rmdir()
+    with pytest.raises(ValueError, match=r"--output .*/x\.csv cannot be written: No such file"):
+        write(store.sql("select 1 as a"))
+
+
 def test_features_are_one_file_of_rows_and_columns_without_pickle(store, tmp_path):
     found = store.features("select video_id, time, rank, track_id from tracked", bank="clip")
     path = checked_features_path(tmp_path / "x.npz")

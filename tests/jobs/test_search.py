@@ -14,7 +14,18 @@ def test_any_video_name_can_stand_before_time_and_track(name):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "film.mp4", "film.mp4@", "@5", "film@x", "film@5#", "film@nan"]
+    "text",
+    [
+        "",
+        "film.mp4",
+        "film.mp4@",
+        "@5",
+        "film@x",
+        "film@5#",
+        "film@5#٣",
+        "film@5#" + 5000 * "9",
+        "film@nan",
+    ],
 )
 def test_anything_else_is_refused_with_an_example(text):
     with pytest.raises(ValueError, match=r"VIDEO@SECONDS.*film\.mp4@90"):

@@ -157,6 +157,9 @@ def test_features_of_key_times_repeat_the_line_for_each_row():
         ("select 'no.mp4' as video_id, 1.0 as time", "unknown video"),
         ("select 'one.mp4' as video_id, null as time", "no time in 1 of 1"),
         ("select 'one.mp4' as video_id, 0.0 as time, null as rank", "no rank"),
+        ("select null as video_id, 0.0 as time", "no video_id in 1 of 1"),
+        ("select 'one.mp4' as video_id, 'noon' as time", "time is string, not seconds"),
+        ("select 'one.mp4' as video_id, date '2026-01-01' as time", "time is date.*not seconds"),
     ],
 )
 def test_a_query_without_features_is_told_why(query, words):
@@ -240,3 +243,32 @@ def test_rows_that_do_not_fit_are_refused(tmp_path, rows, first, words):
             first=np.array(first),
             units=[],
         )
+
+
+@pytest.fixture
+def bank_of_two_films(tmp_path):
+    store = open_store(str(tmp_path / "s"), create=True)
+    for video_id, times in (("a.mp4", range(20)), ("gaps.mp4", range(0, 20, 3))):
+        details = {"bank": {"key_step_seconds": 1.0}}
+        held = {float(time): np.ones((1, DIM), np.float16) for time in times}
+        commit_bank(store, "person", [(unit(video_id, "bank:person", details=details), held)])
+    return store.bank("person")
+
+
+@pytest.mark.parametrize("video_id", ["a.mp4", "gaps.mp4"])
+def test_a_key_without_a_time_is_refused(bank_of_two_films, video_id):
+    with pytest.raises(ValueError, match="t=nan is no time"):
+        bank_of_two_films.window(video_id, math.nan, 60.0)
+    with pytest.raises(ValueError, match="t=nan is no time"):
+        bank_of_two_films.gather([("a.mp4", 1.0), (video_id, math.nan)], 60.0)
+
+
+@pytest.mark.parametrize("support", [1e5, 1e308, math.inf])
+def test_a_support_longer_than_any_film_gives_all_of_each_at_the_length_of_the_longest(
+    bank_of_two_films, support
+):
+    bank = bank_of_two_films
+    for keys in ([("gaps.mp4", 1.0)], [("a.mp4", 1.0), ("gaps.mp4", 7.0)]):
+        batch = bank.gather(keys, support, rows_per_time=2)
+        assert batch.rows.shape == (len(keys), 2 * 20, DIM)
+        assert batch.mask.sum(1).tolist() == [len(bank.rows(video_id)) for video_id, _ in keys]

@@ -2,6 +2,9 @@
 
 import multiprocessing
 import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -135,6 +138,46 @@ def test_the_cache_stays_below_its_bound_and_keeps_what_was_used_last(folder, mo
     assert reads
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads /proc")
+def test_what_was_dropped_does_not_stay_on_the_disk_for_readers_to_come(folder, monkeypatch):
+    videos = [f"{number}.mp4" for number in range(8)]
+    store = remote_store(videos)
+    monkeypatch.setenv("REELBANK_CACHE_BYTES", str(35 * CHUNK))
+    bank = store.bank("clip")
+    first = bank.window(videos[0], 100.0, 60.0).rows
+    for video_id in videos:
+        bank.rows(video_id)
+    mapped = Path("/proc/self/maps").read_text().splitlines()
+    gone = [line for line in mapped if str(folder) in line and line.endswith("(deleted)")]
+    # That of the view which is still looked at.
+    assert len(gone) == 1
+    np.testing.assert_array_equal(first, ROWS[70:130])
+    np.testing.assert_array_equal(bank.rows(videos[0]), ROWS)
+
+
+def test_threads_share_a_cache_that_is_too_small_for_them(folder, monkeypatch):
+    videos = [f"{number}.mp4" for number in range(4)]
+    store = remote_store(videos)
+    monkeypatch.setenv("REELBANK_CACHE_BYTES", str(15 * CHUNK))
+    bank = store.bank("clip")
+
+    def read(number):
+        window = bank.window(videos[number % 4], 100.0 + number, 60.0)
+        return np.array_equal(window.rows, ROWS[70 + number : 130 + number] + number % 4)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(read, range(200)))
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="looks at a tmpfs")
+def test_a_look_for_chunks_that_are_not_there_takes_no_memory():
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        file = Cache(Path(folder), 1 << 30).open("group", (1000, 64, DIM), ROWS.dtype)
+        assert file.map.missing(0, 1000) == list(range(1000))
+        # The sums alone, which have their place from the start: a tmpfs may be full.
+        assert 8 * 1000 <= bytes_held(Path(folder)) <= 8 * 1000 + 2 * 4096
+
+
 def test_a_cache_without_room_still_gives_the_rows(folder, monkeypatch):
     monkeypatch.setenv("REELBANK_CACHE_BYTES", "0")
     bank = remote_store(("a.mp4", "b.mp4")).bank("clip")
@@ -185,6 +228,26 @@ def test_processes_share_a_cache(folder):
     file = Cache(folder, 1 << 30).open("group", (10, 64, DIM), ROWS.dtype)
     assert not file.map.missing(0, 10)
     np.testing.assert_array_equal(file.map.rows, ROWS)
+
+
+def crowd_a_cache(folder, seed):
+    cache, rng = Cache(folder, 35 * CHUNK), np.random.default_rng(seed)
+    for number in rng.integers(12, size=400).tolist():
+        file = cache.open(str(number), (10, 64, DIM), ROWS.dtype)
+        missing = file.map.missing(0, 10)
+        file.fill([(chunk, ROWS[64 * chunk : 64 * chunk + 64].tobytes()) for chunk in missing])
+
+
+# Of threads that others left behind Python says that a fork may hang; nothing of theirs is used.
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+def test_processes_that_drop_each_others_files_come_to_no_harm(folder):
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=crowd_a_cache, args=(folder, seed)) for seed in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+        assert worker.exitcode == 0
 
 
 def test_what_another_process_writes_shows_in_a_map_made_before(folder):

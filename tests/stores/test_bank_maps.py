@@ -287,6 +287,19 @@ def test_parts_of_two_types_come_in_the_newest_and_of_two_lengths_not_at_all(tmp
         store.bank("person").rows("a.mp4")
 
 
+def test_a_number_too_large_for_the_type_of_the_newest_part_is_told(tmp_path):
+    store = open_store(str(tmp_path / "s"), create=True)
+    for video_id, dtype in (("old.mp4", np.float32), ("new.mp4", np.float16)):
+        held = {0.0: np.full((1, 2), 60_000, dtype), 1.0: np.full((1, 2), 70_000, np.float32)}
+        if dtype == np.float16:
+            del held[1.0]
+        commit_bank(store, "person", [(unit(video_id, "bank:person"), held)])
+    bank = store.bank("person")
+    assert bank.window("old.mp4", 0.0, 1.0).rows.tolist() == [[60_000, 60_000]]
+    with pytest.raises(ValueError, match=r"of float32 .* float16, which is too small for 70000"):
+        bank.rows("old.mp4")
+
+
 def test_boxes_of_banks_without_boxes_are_refused(tmp_path):
     store = filled_store(open_store(str(tmp_path / "s"), create=True))
     with pytest.raises(ValueError, match="'clip', whose rows have no boxes"):

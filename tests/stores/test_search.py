@@ -140,6 +140,7 @@ def test_a_track_means_its_row_at_its_nearest_key_time(store):
     ("bank", "like", "words"),
     [
         ("person", Like("one.mp4", 0.0, 9), "no row of track 9 of 'one.mp4'; tracks near 0 s: 7"),
+        ("person", Like("one.mp4", 0.0, 10**30), "tracks near 0 s: 7"),
         ("person", Like("on.mp4", 0.0), r"unknown video of bank 'person'.*'one\.mp4'"),
         ("clip", Like("one.mp4", 0.0, 7), "has no rows of tracks"),
     ],
