@@ -81,8 +81,10 @@ def fit(
         return _Run(task, data, config, run, about=about or {}).fit(console or Console(quiet=True))
 
 
-def evaluate(task: Task, config: TrainingConfig) -> dict[str, float]:
-    """The task's metrics, in evaluation mode, without gradients and in the config's precision."""
+def evaluate(task: Task, config: TrainingConfig) -> dict[str, Any]:
+    """What the task's `evaluate` gives, in evaluation mode, without gradients and in the config's
+    precision.
+    """
     device = torch.device(config.device)
     model = task.model.to(device)
     was_training = model.training
@@ -188,15 +190,16 @@ class _Run:
         # Buffers, such as running means, are those of the first worker, as after a resumption.
         self.workers.take_from_first(self.updater.model)
         if log is not None:
-            metrics = self._evaluated(log, progress) if evaluates else {}
+            found = self._evaluated(log, progress) if evaluates else {"metrics": {}}
             config = self.config
-            facts = {"metrics": metrics, "best_metric": config.best_metric, "bound": self.bound}
+            facts = {**found, "best_metric": config.best_metric, "bound": self.bound}
             save_checkpoint(self.run, taken(self.updater, self.step, facts))
             prune(self.run, keep=config.keep_checkpoints, metric=config.best_metric)
         self.workers.wait(self.updater.device)
 
-    def _evaluated(self, log: RunLog, progress: TrainingProgress) -> dict[str, float]:
+    def _evaluated(self, log: RunLog, progress: TrainingProgress) -> dict[str, Any]:
         metrics = evaluate(self.task, self.config)
+        details = metrics.pop("details", None)
         best = self.config.best_metric
         if best is not None and best not in metrics:
             raise ValueError(
@@ -204,7 +207,7 @@ class _Run:
             )
         log.write("evaluation", self.step, metrics)
         progress.evaluated(self.step, metrics)
-        return metrics
+        return {"metrics": metrics, "details": details}
 
     def _result(self, begin: int, batches: Timed) -> FitResult:
         newest = checkpoints_of(self.run)[-1]

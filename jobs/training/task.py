@@ -34,6 +34,10 @@ class Task(Protocol):
         """
         ...
 
-    def evaluate(self) -> Mapping[str, float]:
-        """Metrics by name, higher being better for those that may choose a checkpoint."""
+    def evaluate(self) -> Mapping[str, Any]:
+        """Metrics by name, higher being better for those that may choose a checkpoint.
+
+        What stands behind them may be said under `details`, as plain JSON: it is kept in the
+        checkpoint, and not logged.
+        """
         ...
