@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reelbank.jobs.reports.clock import duration_text
 from reelbank.jobs.reports.contents import Contents, read_contents
+from reelbank.jobs.reports.rendering import write_page
 from reelbank.jobs.reports.similarity import Similarity, draw_similarity
 from reelbank.jobs.reports.thumbnails import Thumbnail, make_thumbnails
 from reelbank.jobs.reports.timeline import Timeline
@@ -89,14 +89,9 @@ def write_report(
         for number, video in enumerate(shown, start=1)
     ]
     runs = sorted(store.runs(), key=lambda run: (str(run.get("started")), run["run"]))
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("page.html").render(
+    write_page(
+        path,
+        "page.html",
         uri=info["uri"],
         tiles=_tiles(info),
         banks=[_bank_line(name, bank) for name, bank in sorted(info["banks"].items())],
@@ -109,9 +104,6 @@ def write_report(
         run=_run_facts(runs[-1]) if runs else None,
         has_untrained=any(bank.get("untrained") for bank in info["banks"].values()),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A file name may hold bytes that are no text; the store writes them as lone surrogates.
-    path.write_bytes(page.encode("utf-8", "replace"))
 
 
 def _part(

@@ -1,10 +1,11 @@
 """Key frames of a video as small JPEG pictures, with the boxes of what was seen in them."""
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -55,6 +56,15 @@ class Thumbnail:
     alt: str
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A moment to be shown."""
+
+    time: float
+    shot_id: int | None
+    boxes: tuple[Box, ...]
+
+
 def thumbnail_times(contents: Contents, *, at_most: int) -> list[tuple[float, int | None]]:
     """Times to show and their shots, rising: the fullest key time of each shot.
 
@@ -82,25 +92,32 @@ def thumbnail_times(contents: Contents, *, at_most: int) -> list[tuple[float, in
 
 def make_thumbnails(contents: Contents, *, at_most: int) -> tuple[list[Thumbnail], str | None]:
     """Pictures of a video from its file, and one sentence where some or all could not be had."""
-    wanted = thumbnail_times(contents, at_most=at_most)
+    wanted = [
+        Wanted(time, shot_id, _boxes(contents, time))
+        for time, shot_id in thumbnail_times(contents, at_most=at_most)
+    ]
+    return thumbnails_of(contents.video, wanted)
+
+
+def thumbnails_of(
+    video: Mapping[str, Any], wanted: Sequence[Wanted]
+) -> tuple[list[Thumbnail], str | None]:
+    """The same of any moments (rising) of a line of `videos`."""
     try:
-        found = _probe(contents)
-        frames = list(_pictures(contents.video["source"], found, [time for time, _ in wanted]))
+        found = _probe(video)
+        frames = list(_pictures(video["source"], found, [one.time for one in wanted]))
     except FileNotFoundError:
         return [], "The file is no longer where it was read from, so there are no pictures."
     except (ContentError, OSError) as error:
         return [], f"There are no pictures: {error}"
-    thumbnails = [
-        _thumbnail(contents, found, wanted[number], picture) for number, picture in frames
-    ]
+    thumbnails = [_thumbnail(found, wanted[number], picture) for number, picture in frames]
     if len(thumbnails) < len(wanted):
         missing = f"{len(wanted) - len(thumbnails)} of {len(wanted)} pictures are left out: "
         return thumbnails, missing + "decoding up to them would take too long, or gave nothing."
     return thumbnails, None
 
 
-def _probe(contents: Contents) -> Probe:
-    video = contents.video
+def _probe(video: Mapping[str, Any]) -> Probe:
     path = Path(video["source"])
     state = path.stat()
     if video["num_bytes"] not in (None, state.st_size):
@@ -144,10 +161,7 @@ def _pictures(
             return
 
 
-def _thumbnail(
-    contents: Contents, found: Probe, wanted: tuple[float, int | None], picture: NDArray[np.uint8]
-) -> Thumbnail:
-    time, shot_id = wanted
+def _thumbnail(found: Probe, wanted: Wanted, picture: NDArray[np.uint8]) -> Thumbnail:
     aspect = found.info.sample_aspect_ratio
     if found.info.rotation in (90, 270):
         aspect = 1 / aspect
@@ -156,16 +170,16 @@ def _thumbnail(
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     _, encoded = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    boxes = _boxes(contents, time)
-    where = "" if shot_id is None else f", shot {shot_id}"
+    time = clock_text(wanted.time)
+    where = "" if wanted.shot_id is None else f", shot {wanted.shot_id}"
     return Thumbnail(
-        time=clock_text(time),
-        shot_id=shot_id,
+        time=time,
+        shot_id=wanted.shot_id,
         jpeg=base64.b64encode(encoded.tobytes()).decode(),
         width=size[0],
         height=size[1],
-        boxes=boxes,
-        alt=f"{contents.video_id} at {clock_text(time)}{where}, {len(boxes)} boxes",
+        boxes=wanted.boxes,
+        alt=f"{found.info.video_id} at {time}{where}, {len(wanted.boxes)} boxes",
     )
 
 

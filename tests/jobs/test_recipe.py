@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reelbank.jobs.recipe import load_recipe, recipe_names, resolved_yaml
+from reelbank.jobs.recipe import load_recipe, recipe_kind, recipe_names, resolved_yaml
+from reelbank.jobs.recipe_kinds import KINDS
+from reelbank.jobs.sweeps.settings import SweepSettings
+from reelbank.jobs.training.settings import TrainSettings
+from reelbank.pipeline.settings import ExtractSettings
 from tests.jobs.commands import reelbank, refused
 
 
@@ -16,17 +20,76 @@ def written(folder: Path, text: str, name: str = "mine.yaml") -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("name", recipe_names())
-def test_every_shipped_recipe_loads_and_survives_being_written_out(name, tmp_path):
-    settings = load_recipe(name)
-    again = load_recipe(written(tmp_path, resolved_yaml(settings)))
-    assert again == settings.resolved()
+def test_every_shipped_recipe_loads_and_survives_being_written_out(tmp_path):
+    for name in recipe_names():
+        root = recipe_kind(name).root
+        settings = load_recipe(name, (), root)
+        again = load_recipe(written(tmp_path, resolved_yaml(settings)), (), root)
+        assert resolved_yaml(again) == resolved_yaml(settings), name
 
 
-@pytest.mark.parametrize("name", recipe_names())
-def test_every_shipped_recipe_is_listed_with_a_whole_sentence(name):
-    [line] = [one for one in reelbank("recipes").out.splitlines() if one.split()[0] == name]
-    assert line.endswith(".")
+def test_every_shipped_recipe_is_listed_below_its_kind_with_a_whole_sentence():
+    kind, found = None, {}
+    for line in reelbank("recipes").out.splitlines():
+        if not line.startswith(" "):
+            kind = line.split()[0]
+            continue
+        name, sentence = line.split(maxsplit=1)
+        assert sentence.endswith("."), line
+        found[name] = kind
+    assert found == {name: recipe_kind(name).name for name in recipe_names()}
+    assert set(found.values()) == {"extraction", "training", "sweep"}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "root", "words"),
+    [
+        ("default", TrainSettings, ["default is an extraction recipe", "'reelbank extract'"]),
+        ("theatre/sto", ExtractSettings, ["theatre/sto is a training recipe", "'reelbank train'"]),
+        ("theatre/sto", SweepSettings, ["'reelbank sweep' takes a sweep recipe, such as sweeps/"]),
+    ],
+)
+def test_a_recipe_of_another_kind_is_answered_with_the_command_that_takes_it(recipe, root, words):
+    with pytest.raises(ValueError, match="recipe") as refusal:
+        load_recipe(recipe, (), root)
+    assert str(refusal.value).count("\n") == 0
+    for word in words:
+        assert word in str(refusal.value)
+
+
+def test_extract_refuses_a_training_recipe(tmp_path):
+    (tmp_path / "film.mp4").touch()
+    store = tmp_path / "s"
+    said = refused("extract", tmp_path / "film.mp4", "--store", store, "--recipe", "theatre/sto")
+    assert "theatre/sto is a training recipe, for 'reelbank train'" in said
+    assert not store.exists()
+
+
+def test_a_file_of_misspelt_keys_alone_is_of_the_kind_that_was_asked_for(tmp_path):
+    recipe = written(tmp_path, "labls: {}\n")
+    with pytest.raises(ValueError, match="unknown key 'labls'; did you mean 'labels'"):
+        load_recipe(recipe, (), TrainSettings)
+    assert "unknown key 'labls'" in refused("recipes", recipe)
+
+
+def test_no_key_belongs_to_two_kinds_of_recipes():
+    keys = [field.name for kind in KINDS for field in dataclasses.fields(kind.root)]
+    assert len(keys) == len(set(keys))
+
+
+def test_each_kind_names_a_shipped_recipe_of_its_own():
+    for kind in KINDS:
+        assert recipe_kind(kind.example) is kind
+
+
+def test_mistakes_in_a_training_recipe_name_the_key_as_it_is_written(tmp_path):
+    for override, words in [
+        ("training.optimiser.learning_rat=1", "unknown key 'training.optimiser.learning_rat'"),
+        ("head.operator.num_layer=1", "did you mean 'num_layers'"),
+        ("short_term={kind: banks}", "short_term"),
+        ("training.num_steps=0", "training: num_steps=0"),
+    ]:
+        assert words in refused("recipes", "theatre/lfb_batch", "--set", override)
 
 
 def test_a_variant_differs_from_its_base_in_what_it_names_alone(tmp_path):

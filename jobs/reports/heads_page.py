@@ -1,0 +1,101 @@
+"""The page of a benchmark's heads: each model beside the best that anyone can reach."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reelbank.jobs.reports.chart_parts import Mark, Panel, Series
+from reelbank.jobs.reports.dot_chart import draw_dots
+from reelbank.jobs.reports.rendering import write_page
+from reelbank.jobs.reports.window_view import WindowView
+from reelbank.pipeline.theatre.ceilings import Ceiling
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """One model as the page shows it."""
+
+    name: str
+    outcome: Mapping[str, Any]
+    """What `jobs.train.train` gave: `metrics`, `details`, `num_parameters`."""
+    ceiling: Ceiling | None
+    """The best that such a model can reach, where it is known."""
+
+
+def heads_report(
+    path: Path,
+    models: Sequence[TrainedModel],
+    *,
+    families: Mapping[str, Sequence[str]],
+    found_share: float = 1.0,
+    facts: Sequence[tuple[str, str]] = (),
+    view: WindowView | None = None,
+) -> None:
+    """Write one page: mean average precisions beside ceilings, each class, and an example.
+
+    `families` are names of classes by group, those of the ceilings. `found_share`, the share of
+    labelled boxes that the detector finds, multiplies the ceilings. `facts` stand at the top, name
+    and value; `view` is what one model looked at. Error bars are deviations over drawn films; that
+    of a family is at most the mean of its classes', which is what is drawn.
+    """
+    panels = [
+        Panel("all that count, %", tuple(_series(one, None, (), found_share) for one in models))
+    ] + [
+        Panel(f"{family}, %", tuple(_series(one, family, labels, found_share) for one in models))
+        for family, labels in families.items()
+    ]
+    write_page(
+        path,
+        "heads.html",
+        chart=draw_dots(panels),
+        facts=facts,
+        models=[one.name for one in models],
+        classes=_classes(models, families),
+        view=view,
+    )
+
+
+def _series(
+    model: TrainedModel, family: str | None, labels: Sequence[str], found_share: float
+) -> Series:
+    if family is None:
+        mean = model.outcome["metrics"]["map"]
+        error = model.outcome["details"]["map"].get("deviation")
+    else:
+        found = _by_label(model)
+        mean = statistics.fmean(found[label]["ap"] for label in labels)
+        known = [found[label]["deviation"] for label in labels if "deviation" in found[label]]
+        error = statistics.fmean(known) if len(known) == len(labels) else None
+    best = None
+    if (ceiling := model.ceiling) is not None:
+        best = found_share * (ceiling.mean if family is None else ceiling.families[family])
+    return Series(model.name, (Mark(mean, error, best),))
+
+
+def _by_label(model: TrainedModel) -> dict[str, dict[str, Any]]:
+    return {one["label"]: one for one in model.outcome["details"]["classes"]}
+
+
+def _classes(
+    models: Sequence[TrainedModel], families: Mapping[str, Sequence[str]]
+) -> list[dict[str, Any]]:
+    """A line for each class: its family, its positives, and what each model reaches."""
+    found = [_by_label(model) for model in models]
+    family_of = {label: family for family, labels in families.items() for label in labels}
+    return [
+        {
+            "label": label,
+            "family": family_of.get(label, ""),
+            "num_positives": f"{one['num_positives']:,}",
+            "cells": [_cell(of_model.get(label)) for of_model in found],
+        }
+        for label, one in found[0].items()
+    ]
+
+
+def _cell(one: Mapping[str, Any] | None) -> str:
+    if one is None or one["ap"] is None:
+        return "–"
+    return Mark(one["ap"], one.get("deviation")).text

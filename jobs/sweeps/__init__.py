@@ -1,0 +1,1 @@
+"""Sweeps: many trainings that differ in what is compared, and the table of them."""
