@@ -49,7 +49,11 @@ def test_rows_and_metadata_follow_the_setting() -> None:
         maps = loaded.module(normalise(torch.from_numpy(np.stack([frames])), loaded.module))
     for name, bank in banks.items():
         expected = roi_features(
-            maps, [torch.from_numpy(boxes)], clip_size=(64, 96), aligned=bank.roi_aligned
+            maps,
+            [torch.from_numpy(boxes)],
+            clip_size=(64, 96),
+            spatial_stride=loaded.module.spatial_stride,
+            aligned=bank.roi_aligned,
         )
         np.testing.assert_allclose(features.rows[name][0], expected.numpy(), atol=1e-4)
     assert np.abs(features.rows["aligned"][0] - features.rows["unaligned"][0]).max() > 0.01
