@@ -10,7 +10,14 @@ import typer
 from rich.console import Console
 
 from reelbank.jobs import cli_stores, cli_training
-from reelbank.jobs.cli_options import JsonOption, StoreOption, print_json
+from reelbank.jobs.cli_options import (
+    NOT_WHOLE,
+    STOPPED,
+    USAGE_ERROR,
+    JsonOption,
+    StoreOption,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from reelbank.jobs.extract import Extraction
@@ -24,8 +31,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-USAGE_ERROR, NOT_WHOLE, STOPPED = 2, 3, 130
 
 app.add_typer(cli_stores.app)
 app.add_typer(cli_training.app)

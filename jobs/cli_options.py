@@ -1,10 +1,13 @@
-"""Options that several commands share, and how they print JSON."""
+"""Options and exit statuses that several commands share, and how they print JSON."""
 
 import json
 import sys
 from typing import Annotated, Any
 
 import typer
+
+USAGE_ERROR, NOT_WHOLE, STOPPED = 2, 3, 130
+"""Exit statuses: a mistake in what was asked, some of the work failed, interrupted."""
 
 StoreOption = Annotated[str, typer.Option("--store", help="Folder or URI of the store.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -210,7 +210,8 @@ def _weights(
 ) -> NDArray[np.float64]:
     cues = [place for place, name in enumerate(classes) if name in CUE_ACTIONS]
     weights = np.array([cue_weight if one.targets[:, cues].any() else 1.0 for one in moments])
-    return weights / weights.sum()
+    shares: NDArray[np.float64] = weights / weights.sum()
+    return shares
 
 
 def _as_it_is(batch: PeopleBatch) -> PeopleBatch:

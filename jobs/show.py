@@ -81,7 +81,8 @@ def run_status(store: Store) -> dict[str, Any]:
         return {"run": None, "state": None, "stages": {}, "videos": lines}
     last = max(runs, key=lambda run: (run.get("started", ""), run["run"]))
     # What a run that has ended says of itself: its commits may have been merged and collected.
-    done = last.get("committed") or committed_spans(store, last["run"])
+    told = last.get("committed") if last.get("ended") is not None else None
+    done = committed_spans(store, last["run"]) if told is None else told
     return {
         "run": last["run"],
         "started": last.get("started"),

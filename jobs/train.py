@@ -15,7 +15,7 @@ from reelbank.jobs.training.checkpoints import read_state
 from reelbank.jobs.training.loading import TrainingData
 from reelbank.jobs.training.loop import FitResult, fit
 from reelbank.jobs.training.prepare import prepare
-from reelbank.jobs.training.runs import claim, finish, finished
+from reelbank.jobs.training.runs import begin, check_folder, finish, finished
 from reelbank.jobs.training.scoring import Prepared
 from reelbank.jobs.training.settings import TrainSettings
 from reelbank.jobs.training.task import Task
@@ -46,11 +46,12 @@ def train(
     another run.
     """
     opened = open_store(store) if isinstance(store, str) else store
-    claim(run, settings, opened)
+    check_folder(run, settings, opened)
     done = finished(run)
     if done is not None:
         return done
     prepared = prepare(settings, opened)
+    begin(run, settings, opened)
     result = _fitted(settings, opened, run, prepared, engine, num_workers, console)
     return finish(run, _outcome(run, prepared, result))
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator
 
 from reelbank.pipeline.backbones.config import backbone_info
+from reelbank.pipeline.backbones.shipped import is_shipped
 from reelbank.pipeline.decode.config import DecodeConfig
 from reelbank.pipeline.decode.sampling import clip_times
 from reelbank.pipeline.detect.config import (
@@ -35,7 +36,8 @@ class BackboneSettings:
     name: str = "slowonly_tiny"
     """Name of the network; `reelbank doctor` lists them."""
     weights: str | None = None
-    """Path of a checkpoint, or null for weights drawn from `seed` (marked untrained)."""
+    """Path of a checkpoint, name of weights that come with the package (`theatre` for
+    slowonly_tiny), or null for weights drawn from `seed` (marked untrained)."""
     sha256: str | None = None
     """Digest that the checkpoint must have, or null for no check."""
     seed: int = 0
@@ -224,7 +226,9 @@ class ExtractSettings:
     def with_absolute_paths(self) -> "ExtractSettings":
         """The same with files named from the root, as workers with another folder need them."""
         backbones = {
-            name: replace(one, weights=_absolute(one.weights))
+            name: one
+            if is_shipped(one.name, one.weights)
+            else replace(one, weights=_absolute(one.weights))
             for name, one in self.backbones.items()
         }
         detector = self.detector

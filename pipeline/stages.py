@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from reelbank.pipeline.backbones.digests import check_sha256
+from reelbank.pipeline.backbones.shipped import weights_path
 from reelbank.pipeline.decode.identity import decoder_identity
 from reelbank.pipeline.detect.config import Detectron2Config
 from reelbank.pipeline.detect.detectron2_config import settings_digest
@@ -114,12 +115,13 @@ def backbone_digest(backbone: BackboneSettings) -> str | None:
     """
     if backbone.weights is None:
         return None
-    if not Path(backbone.weights).is_file():
+    path = weights_path(backbone.name, backbone.weights)
+    if not Path(path).is_file():
         raise ValueError(
             f"backbone {backbone.name}: weights file {backbone.weights} is not there; correct the "
             "path, or use null for untrained weights"
         )
-    return check_sha256(backbone.weights, backbone.sha256)
+    return check_sha256(path, backbone.sha256)
 
 
 def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ are read in a fraction of one, and an object is made of those that are looked at
 import dataclasses
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -134,19 +134,73 @@ class CommitColumns:
         """Greatest sequence; 0 where there is no commit."""
         return pc.max(self.table["sequence"]).as_py() or 0
 
+    @cached_property
+    def num_units(self) -> NDArray[np.int64]:
+        """How many units each commit has."""
+        return np.diff(self.offsets)
+
+    @cached_property
+    def num_live(self) -> NDArray[np.int64]:
+        """How many units of each commit count."""
+        held = np.bincount(self.commit_of_row[self.live], minlength=len(self))
+        return held.astype(np.int64)
+
+    def numbers_about(self, videos: Collection[str]) -> NDArray[np.int64]:
+        """Numbers of the commits that have a unit of one of these videos, or remove one."""
+        wanted = pa.array(sorted(videos), _TEXT)
+        units, removes = _flat(self.table, "units").field("video_id"), _flat(self.table, "removes")
+        rows = np.flatnonzero(pc.is_in(units, wanted).to_numpy(zero_copy_only=False))
+        gone = np.flatnonzero(pc.is_in(removes, wanted).to_numpy(zero_copy_only=False))
+        removing = np.searchsorted(_offsets(self.table, "removes"), gone, side="right") - 1
+        return np.union1d(self.commit_of_row[rows], removing).astype(np.int64)
+
+    def numbers_naming(self, paths: Collection[str]) -> NDArray[np.int64]:
+        """Numbers of the commits that name one of these files."""
+        wanted = pa.array(sorted(paths), _TEXT)
+        found = pc.is_in(_flat(self.table, "files").field("path"), wanted)
+        rows = np.flatnonzero(found.to_numpy(zero_copy_only=False))
+        return np.unique(np.searchsorted(_offsets(self.table, "files"), rows, side="right") - 1)
+
+    @property
+    def paths(self) -> set[str]:
+        """Paths of all files that a commit names."""
+        return set(_flat(self.table, "files").field("path").to_pylist())
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether compaction moved a unit."""
+        origins = _flat(self.table, "units").field("origin_sequence")
+        return bool(origins.null_count < len(origins))
+
+    def num_units_of(self, run: str) -> dict[str, int]:
+        """Stage -> units that a run made; a moved one is its original's work."""
+        origins = _flat(self.table, "units").field("origin_sequence")
+        own = origins.is_null().to_numpy(zero_copy_only=False)
+        held = np.bincount(self.commit_of_row[own], minlength=len(self))
+        found: dict[str, int] = defaultdict(int)
+        of_run = pc.equal(self.table["run"], run).to_numpy()
+        for number in np.flatnonzero(of_run).tolist():
+            found[self.stages[number]] += int(held[number])
+        return dict(found)
+
     def commit(self, number: int) -> Commit:
         """The commit of that number; made once."""
         if number not in self._commits:
-            self._commits[number] = _from_plain(self.table.slice(number, 1).to_pylist()[0])
+            self._make([number], self.table.slice(number, 1))
         return self._commits[number]
 
-    def commits(self) -> Iterator[Commit]:
-        """All of them, made many at a time."""
-        for start in range(0, len(self), _AT_ONCE):
-            for number, plain in enumerate(self.table.slice(start, _AT_ONCE).to_pylist(), start):
-                if number not in self._commits:
-                    self._commits[number] = _from_plain(plain)
-                yield self._commits[number]
+    def commits(self, numbers: Sequence[int] | None = None) -> Iterator[Commit]:
+        """Those of these numbers, or all; made many at a time."""
+        wanted = range(len(self)) if numbers is None else numbers
+        for start in range(0, len(wanted), _AT_ONCE):
+            some = wanted[start : start + _AT_ONCE]
+            unmade = [number for number in some if number not in self._commits]
+            self._make(unmade, self.table.take(pa.array(unmade, _I64)))
+            yield from (self._commits[number] for number in some)
+
+    def _make(self, numbers: Sequence[int], table: pa.Table) -> None:
+        for number, plain in zip(numbers, table.to_pylist(), strict=True):
+            self._commits[number] = _from_plain(plain)
 
     def files_of(self, table: str) -> list[tuple[int, FileEntry]]:
         """Number of the commit and entry of each file of a table."""

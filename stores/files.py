@@ -90,6 +90,18 @@ class Files:
         found: Sequence[bytes] = self.fs.cat_ranges(names, None, None, on_error="raise")
         return {path: bytes(data) for path, data in zip(paths, found, strict=True)}
 
+    def read_existing(self, paths: Sequence[str]) -> dict[str, bytes]:
+        """As `read_many`, without the files that are not there."""
+        names = [self.absolute(path) for path in paths]
+        answers = self.fs.cat_ranges(names, None, None, on_error="return") if names else []
+        found: dict[str, bytes] = {}
+        for path, answer in zip(paths, answers, strict=True):
+            if isinstance(answer, bytes):
+                found[path] = answer
+            elif not isinstance(answer, FileNotFoundError):
+                raise answer
+        return found
+
     def read_ranges(
         self, paths: Sequence[str], starts: Sequence[int], ends: Sequence[int | None]
     ) -> list[bytes]:
@@ -159,7 +171,9 @@ class Files:
         where = self.absolute(path)
         _make_folder(os.path.dirname(where))
         with open(where, "xb") as stream:
-            _write_durably(stream, data)
+            # An empty file is but a name, which its folder keeps.
+            if data:
+                _write_durably(stream, data)
         _sync_folder(where)
 
     def create(self, path: str, data: bytes) -> bool:
@@ -195,6 +209,15 @@ class Files:
         """Remove a file; quietly where it is gone."""
         with contextlib.suppress(FileNotFoundError):
             self.fs.rm_file(self.absolute(path))
+
+    def remove_many(self, paths: Sequence[str]) -> None:
+        """Remove files (at once where the file system can); quietly where they are gone."""
+        at_once = getattr(self.fs, "remove_many", None)
+        if at_once is not None:
+            at_once([self.absolute(path) for path in paths])
+            return
+        for path in paths:
+            self.remove(path)
 
     def sha256(self, path: str) -> str:
         """SHA-256 of a file, hexadecimal, read piece by piece."""

@@ -49,7 +49,8 @@ def make_store(files: Files) -> None:
 def _check_writable(files: Files) -> None:
     if not files.is_local:
         return
-    for folder in ("", layout.COMMITS, layout.TABLES, layout.BANKS, layout.LABELS, layout.RUNS):
+    data = (layout.TABLES, layout.BANKS, layout.LABELS)
+    for folder in ("", layout.COMMITS, layout.SNAPSHOTS, layout.RUNS, *data):
         where = files.absolute(folder)
         if os.path.isdir(where) and not os.access(where, os.W_OK | os.X_OK):
             raise ValueError(f"store {files.uri!r} cannot be written: no permission for {where!r}")

@@ -20,7 +20,9 @@ _MODEL = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]*")
 _RUN = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]*")
 _COMMIT_NAME = re.compile(r"([0-9A-Za-z]+)(?:\.(\d+))?\.json")
 _EPOCH_NAME = re.compile(r"epoch-(\d+)")
-_SNAPSHOT_NAME = re.compile(r"(\d+)\.parquet")
+_ANNOUNCEMENT_NAME = re.compile(r"([0-9A-Za-z]+(?:\.\d+)?\.json)\.[0-9A-Za-z]+")
+_SNAPSHOT_NAME = re.compile(r"snapshot-(\d+)\.parquet")
+_OLD_SNAPSHOT_NAME = re.compile(r"(\d+)\.parquet")
 _TABLE_PATH = re.compile(r"tables/[a-z_]+/[0-9A-Za-z]+\.[0-9A-Za-z]+\.parquet")
 _LABEL_SET = re.compile(r"[A-Za-z][0-9A-Za-z_.-]*@[0-9A-Za-z][0-9A-Za-z_.-]*")
 _LABELS_PATH = re.compile(
@@ -68,9 +70,20 @@ def parse_commit_name(name: str) -> tuple[str, int] | None:
     return (match[1], int(match[2] or 0)) if match else None
 
 
+def announcement_path(name: str, token: str) -> str:
+    """Empty file, beside the snapshots, that says that a commit of that file name may come."""
+    return f"{SNAPSHOTS}/{name}.{_token(token)}"
+
+
+def parse_announcement_name(name: str) -> str | None:
+    """File name of the commit that is announced; None for any other file."""
+    match = _ANNOUNCEMENT_NAME.fullmatch(name)
+    return match[1] if match else None
+
+
 def epoch_path(number: int) -> str:
-    """Marker, among the commits, of a collection: names of commits before it are used no more."""
-    return f"{COMMITS}/epoch-{number:010d}"
+    """Marker, beside the snapshots, of a collection: no later commit has a name from before."""
+    return f"{SNAPSHOTS}/epoch-{number:010d}"
 
 
 def parse_epoch_name(name: str) -> int | None:
@@ -79,14 +92,23 @@ def parse_epoch_name(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def snapshot_path(num_commits: int) -> str:
-    """Path of the snapshot that covers so many commits."""
-    return f"{SNAPSHOTS}/{num_commits:010d}.parquet"
+def snapshot_path(serial: int) -> str:
+    """Path of the snapshot of that number, from 1; each is written on top of the one before."""
+    return f"{SNAPSHOTS}/snapshot-{serial:010d}.parquet"
 
 
 def parse_snapshot_name(name: str) -> int | None:
-    """How many commits the snapshot of that file name covers; None for any other file."""
+    """Number of the snapshot of that file name; None for any other file."""
     match = _SNAPSHOT_NAME.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def parse_old_snapshot_name(name: str) -> int | None:
+    """How many commits a snapshot without a number covers; None for any other file.
+
+    Stores made before commits were announced have these.
+    """
+    match = _OLD_SNAPSHOT_NAME.fullmatch(name)
     return int(match[1]) if match else None
 
 

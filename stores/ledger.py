@@ -173,7 +173,7 @@ class Ledger:
         return LiveSet(self._base, frozenset(self._gone), tuple(self._added.values()), touched)
 
     def columns(self) -> pa.Table:
-        """All commits and flags, for a snapshot."""
+        """All commits, in any order, and which of their units count."""
         live = self.live_set()
         kept = [number for number, name in enumerate(self._base.names) if name not in self._gone]
         base = with_live(self._base.table, live.base_flags).take(pa.array(kept, pa.int64()))

@@ -1,6 +1,8 @@
 """SQL over a live set: one SELECT, EXPLAIN or DESCRIBE, answered as an Arrow table."""
 
+import json
 import os
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +18,30 @@ from reelbank.stores.views import ABOUT, first_sentence
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 """Values of the query's placeholders: by position (?) or by name ($name)."""
+
+_READING = frozenset(("SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"))
+"""Kinds of statement that a SELECT may hold: DuckDB lets WITH hold DELETE and COPY TO as well."""
+
+_HIDDEN_CALLS = frozenset(
+    (
+        # They run SQL that is no part of the parsed statement.
+        "query",
+        "json_execute_serialized_sql",
+        # They take addresses of memory.
+        "arrow_scan",
+        "arrow_scan_dumb",
+        "pandas_scan",
+        "python_arrow_scan",
+        "python_map_function",
+        "seq_scan",
+    )
+)
+"""Functions that are not answered."""
+
+# Read by pattern: a quote within a text of the query is escaped there, and a sum of 900 terms nests
+# deeper than Python's reader of JSON goes.
+_KINDS = re.compile(r'"type":"([A-Z_]+_NODE)"')
+_CALLS = re.compile(r'"function_name":"([^"]*)"')
 
 
 class SqlEngine:
@@ -72,6 +98,29 @@ def _check_single_select(connection: duckdb.DuckDBPyConnection, text: str) -> No
     elif statement.type != duckdb.StatementType.SELECT:
         raise ValueError(
             f"only SELECT, EXPLAIN and DESCRIBE are answered, not {statement.type.name}; "
+            "the store is read-only in SQL"
+        )
+    else:
+        _check_parts(connection, text)
+
+
+def _check_parts(connection: duckdb.DuckDBPyConnection, text: str) -> None:
+    """ValueError where a SELECT holds what is more than reading."""
+    ((tree,),) = connection.execute("SELECT json_serialize_sql(?)", [text]).fetchall()
+    if not tree.startswith('{"error":false'):
+        reason = json.loads(tree).get("error_message", "")
+        raise ValueError(f"this SELECT cannot be checked, and is not answered: {reason}")
+    for kind in _KINDS.findall(tree):
+        if kind not in _READING:
+            found = kind.removesuffix("_QUERY_NODE")
+            raise ValueError(
+                f"only SELECT, EXPLAIN and DESCRIBE are answered, not WITH ... AS ({found} ...); "
+                "the store is read-only in SQL"
+            )
+    calls = sorted(_HIDDEN_CALLS.intersection(_CALLS.findall(tree)))
+    if calls:
+        raise ValueError(
+            f"only SELECT, EXPLAIN and DESCRIBE are answered, without the function {calls[0]}; "
             "the store is read-only in SQL"
         )
 

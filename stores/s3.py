@@ -96,6 +96,13 @@ class S3(S3FileSystem):  # type: ignore[misc]  # s3fs has no types
                 await asyncio.sleep(_wait(attempt))
         return await super()._pipe_file(path, data, *args, **kwargs)
 
+    def remove_many(self, paths: list[str]) -> None:
+        """Remove files, many at once; S3 says nothing of those that are gone."""
+        sync(self.loop, self._remove_many, paths)
+
+    async def _remove_many(self, paths: list[str]) -> None:
+        await asyncio.gather(*map(self._rm_file, paths))
+
     def names_by_digit(self, folder: str) -> list[str]:
         """Names of the files of a folder that begin with a hexadecimal digit."""
         found: list[list[str]] = sync(self.loop, self._names_by_digit, folder)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from reelbank.stores import layout
 from reelbank.stores.bank import FeatureBank
 from reelbank.stores.checks import check_commit, check_slices
+from reelbank.stores.columns import CommitColumns
 from reelbank.stores.commits import Commit, FileEntry, Unit, commit_key
 from reelbank.stores.descriptions import bank_descriptions
 from reelbank.stores.features import Features, gather_features
@@ -311,8 +312,14 @@ class Store:
             self._history.refresh()
             return self._history.committed(key)
 
+    def columns(self) -> CommitColumns:
+        """All commits as columns: quickly looked through where there are thousands."""
+        with self._lock:
+            self._history.refresh()
+            return CommitColumns(self._history.ledger.columns())
+
     def commits(self) -> list[Commit]:
-        """All commits, oldest first."""
+        """All commits, oldest first; an object for each takes seconds where there are thousands."""
         with self._lock:
             self._history.refresh()
             return sorted(self._history.ledger.commits(), key=lambda commit: commit.order)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reelbank.heads.feature_bank.config import OperatorConfig
-from reelbank.heads.feature_bank.linear import INITIAL_DEVIATION, linear
+from reelbank.heads.feature_bank.linear import linear
 
 
 class Attention(nn.Module):
@@ -26,13 +26,12 @@ class Attention(nn.Module):
     def __init__(self, config: OperatorConfig) -> None:
         super().__init__()
         dim = config.inner_dim
-        self.query, self.key, self.value = linear(dim, dim), linear(dim, dim), linear(dim, dim)
+        self.query, self.key, self.value = (linear(dim, dim, config.init) for _ in range(3))
         self.is_softmax = config.affinity == "embedded_gaussian"
         self.scale = dim**-0.5 if config.is_scaled else 1.0
         self.joint: nn.Linear | None = None
         if config.affinity == "concatenation":
-            self.joint = nn.Linear(2 * dim, 1, bias=False)
-            nn.init.normal_(self.joint.weight, std=INITIAL_DEVIATION)
+            self.joint = linear(2 * dim, 1, config.init, bias=False)
 
     def forward(self, queries: Tensor, rows: Tensor, mask: Tensor) -> Tensor:
         """What each query sees. `mask` (B, W): which rows exist; the others must be finite."""

@@ -15,6 +15,8 @@ Padding = Literal["masked", "counted"]
 TimeEmbedding = Literal["none", "sinusoidal"]
 Bank = Literal["long_term", "short_term", "none"]
 Loss = Literal["sigmoid", "softmax"]
+Init = Literal["published", "fan_in"]
+InputNorm = Literal["none", "batch"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +46,9 @@ class OperatorConfig:
     and EPIC), or linear, norm, dropout, shortcut, ReLU (`post_activation`, Charades)."""
     dropout: float = 0.2
     """Probability on the reduced clip, the reduced rows and what each layer adds; 0: none."""
+    init: Init = "published"
+    """How maps begin: `published`: from N(0, 0.01), the last of each layer as zero; `fan_in`: all
+    from N(0, 1 / width of their input), beyond the thesis: see `linear.py`."""
     time_embedding: TimeEmbedding = "none"
     """`sinusoidal` adds to each reduced row a linear map of sines and cosines of its time relative
     to the clip's: beyond the thesis, whose operators do not know the order of rows."""
@@ -53,6 +58,7 @@ class OperatorConfig:
         _check_choice("padding", self.padding, Padding)
         _check_choice("affinity", self.affinity, Affinity)
         _check_choice("order", self.order, Order)
+        _check_choice("init", self.init, Init)
         _check_choice("time_embedding", self.time_embedding, TimeEmbedding)
         _check_positive("num_layers", self.num_layers)
         _check_positive("inner_dim", self.inner_dim)
@@ -84,6 +90,9 @@ class FeatureBankHeadConfig:
     """Width of the bank's rows (L); None: that of the clip."""
     operator: OperatorConfig = field(default_factory=OperatorConfig)
     """Without effect where `bank` is `none`."""
+    input_norm: InputNorm = "none"
+    """`batch`: each channel of clips, and of rows, is brought to mean 0 and variance 1 over the
+    training data, beyond the thesis: see `input_norm.py`."""
     classifier_dropout: float = 0.3
     """Probability on what the classifier sees."""
     loss: Loss = "sigmoid"
@@ -92,6 +101,7 @@ class FeatureBankHeadConfig:
     def __post_init__(self) -> None:
         _check_choice("bank", self.bank, Bank)
         _check_choice("loss", self.loss, Loss)
+        _check_choice("input_norm", self.input_norm, InputNorm)
         _check_positive("short_term_dim", self.short_term_dim)
         _check_positive("num_classes", self.num_classes)
         _check_positive("long_term_dim", self.bank_dim)

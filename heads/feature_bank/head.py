@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from reelbank.heads.feature_bank.config import FeatureBankHeadConfig
+from reelbank.heads.feature_bank.input_norm import Standardised
 from reelbank.heads.feature_bank.linear import linear
 from reelbank.heads.feature_bank.operators import make_operator
 from reelbank.heads.feature_bank.sharing import Places, one_each, shared
@@ -36,6 +37,7 @@ class ShortTermHead(nn.Module):
     def __init__(self, config: FeatureBankHeadConfig) -> None:
         super().__init__()
         self.config = config
+        self.short_term_norm = input_norm(config.short_term_dim, config)
         self.classifier = Classifier(
             config.classifier_dim, config.num_classes, dropout=config.classifier_dropout
         )
@@ -51,7 +53,8 @@ class ShortTermHead(nn.Module):
     ) -> Tensor:
         """Logits (N, num_classes) from short_term (N, d_s); the rest is its sibling's."""
         _check_short_term(short_term, self.config)
-        logits: Tensor = self.classifier(short_term.to(self.classifier.linear.weight.dtype))
+        short_term = short_term.to(self.classifier.linear.weight.dtype)
+        logits: Tensor = self.classifier(self.short_term_norm(short_term))
         return logits
 
 
@@ -63,6 +66,8 @@ class FeatureBankHead(nn.Module):
         if config.bank == "none":
             raise ValueError("bank='none' has no operator; use ShortTermHead or make_head")
         self.config = config
+        self.short_term_norm = input_norm(config.short_term_dim, config)
+        self.long_term_norm = input_norm(config.bank_dim, config)
         self.operator = make_operator(config.short_term_dim, config.bank_dim, config.operator)
         self.classifier = Classifier(
             config.classifier_dim, config.num_classes, dropout=config.classifier_dropout
@@ -89,19 +94,27 @@ class FeatureBankHead(nn.Module):
         those of each moment, as the thesis has it on EPIC-Kitchens.
         """
         _check_short_term(short_term, self.config)
-        short_term = short_term.to(self.classifier.linear.weight.dtype)
+        short_term = self.short_term_norm(short_term.to(self.classifier.linear.weight.dtype))
         if long_term is None and self.config.bank == "long_term":
             raise ValueError("long_term is missing and bank='long_term' reads it; give (N, W, d_l)")
         num_windows = None if long_term is None else len(long_term)
         places = _places(short_term, window_of, num_windows)
         queries = places.lay_out(short_term)
         if long_term is None:
-            long_term, mask = queries, places.is_box
-        _check_window(long_term, mask, times, self.config)
-        rows, mask = self._without_gaps(long_term, mask)
+            rows, mask = self._without_gaps(queries, places.is_box)
+        else:
+            _check_window(long_term, mask, times, self.config)
+            rows, mask = self._without_gaps(self._normalised(long_term, mask), mask)
         seen = places.collect(self.operator(queries, rows, mask, times))
         logits: Tensor = self.classifier(torch.cat([short_term, seen.to(short_term.dtype)], dim=1))
         return logits
+
+    def _normalised(self, rows: Tensor, mask: Tensor | None) -> Tensor:
+        if not isinstance(self.long_term_norm, Standardised):
+            return rows
+        if mask is None:
+            mask = torch.ones(rows.shape[:2], dtype=torch.bool, device=rows.device)
+        return self.long_term_norm.of_existing(rows, mask)
 
     def _without_gaps(self, rows: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Rows and mask as the operators want them: at least one slot, and `padding` settled."""
@@ -112,6 +125,11 @@ class FeatureBankHead(nn.Module):
         if self.config.operator.padding == "counted":
             return rows.masked_fill(~mask[:, :, None], 0), torch.ones_like(mask)
         return rows, mask
+
+
+def input_norm(dim: int, config: FeatureBankHeadConfig) -> nn.Module:
+    """What features of a clip, or rows, go through first."""
+    return Standardised(dim) if config.input_norm == "batch" else nn.Identity()
 
 
 def make_head(config: FeatureBankHeadConfig) -> FeatureBankHead | ShortTermHead:

@@ -1,21 +1,30 @@
-"""Linear maps as the published operators begin: N(0, 0.01) or zero, biases zero."""
+"""Linear maps as the published operators begin, N(0, 0.01) or zero, or by the width of the input.
+
+With inputs of variance 1, a map from N(0, 1 / width) gives outputs of variance 1. Operators that
+begin with it tell rows apart from the first step on; with N(0, 0.01) all rows weigh the same until
+the maps have grown.
+"""
 
 from torch import nn
+
+from reelbank.heads.feature_bank.config import Init
 
 INITIAL_DEVIATION = 0.01
 
 
-def linear(in_dim: int, out_dim: int, *, deviation: float = INITIAL_DEVIATION) -> nn.Linear:
-    """A linear map with weights from N(0, `deviation`) and a bias of zero."""
-    made = nn.Linear(in_dim, out_dim)
+def linear(in_dim: int, out_dim: int, init: Init = "published", *, bias: bool = True) -> nn.Linear:
+    """A linear map with weights from N(0, 0.01), or N(0, 1 / `in_dim`), and a bias of zero."""
+    made = nn.Linear(in_dim, out_dim, bias=bias)
+    deviation = INITIAL_DEVIATION if init == "published" else in_dim**-0.5
     nn.init.normal_(made.weight, std=deviation)
-    nn.init.zeros_(made.bias)
+    if bias:
+        nn.init.zeros_(made.bias)
     return made
 
 
-def zero_linear(in_dim: int, out_dim: int) -> nn.Linear:
-    """A linear map that begins as zero, so that what it feeds begins as a bare shortcut."""
-    made = nn.Linear(in_dim, out_dim)
-    nn.init.zeros_(made.weight)
-    nn.init.zeros_(made.bias)
+def last_linear(in_dim: int, out_dim: int, init: Init) -> nn.Linear:
+    """The last map before a shortcut; as published it begins as zero, so that nothing is added."""
+    made = linear(in_dim, out_dim, init)
+    if init == "published":
+        nn.init.zeros_(made.weight)
     return made

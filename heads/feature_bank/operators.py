@@ -8,7 +8,7 @@ begins as zero, so that a new operator hands on the reduced clip.
 
 Departures: padded slots are masked, and a window without rows adds nothing; `padding="counted"`
 takes them for zero vectors, as the released code does. Clips that share a window share its
-dropout. The reduction runs over the rows that exist and over no others.
+dropout. The reduction runs over the rows that exist and over no others. `init="fan_in"` is ours.
 """
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from reelbank.heads.feature_bank.attention import Attention
 from reelbank.heads.feature_bank.config import OperatorConfig
-from reelbank.heads.feature_bank.linear import linear, zero_linear
+from reelbank.heads.feature_bank.linear import last_linear, linear
 from reelbank.heads.feature_bank.time_embedding import RelativeTimeEmbedding
 
 
@@ -44,7 +44,7 @@ class NonLocalLayer(nn.Module):
         self.norm = (
             nn.LayerNorm(dim, elementwise_affine=False) if config.has_layer_norm else nn.Identity()
         )
-        self.out = zero_linear(dim, dim)
+        self.out = last_linear(dim, dim, config.init)
         self.dropout = nn.Dropout(config.dropout)
         self.is_pre_activation = config.order == "pre_activation"
 
@@ -64,8 +64,8 @@ class NonLocalOperator(Operator):
 
     def __init__(self, query_dim: int, row_dim: int, config: OperatorConfig) -> None:
         super().__init__()
-        self.query_reduction = linear(query_dim, config.inner_dim)
-        self.row_reduction = linear(row_dim, config.inner_dim)
+        self.query_reduction = linear(query_dim, config.inner_dim, config.init)
+        self.row_reduction = linear(row_dim, config.inner_dim, config.init)
         self.time_embedding = (
             RelativeTimeEmbedding(config.inner_dim) if config.time_embedding != "none" else None
         )

@@ -99,7 +99,8 @@ def share_range(panels: Sequence[Panel]) -> tuple[float, float]:
     ]
     low = math.floor(10 * min(heights, default=0.0) + 1e-9) / 10
     high = math.ceil(10 * max(heights, default=1.0) - 1e-9) / 10
-    return max(min(low, high - 0.1), 0.0), min(max(high, low + 0.1), 1.0)
+    low = max(min(low, high - 0.1), 0.0)
+    return low, min(max(high, low + 0.1), 1.0)
 
 
 def share_ticks(low: float, high: float, *, at_most: int) -> list[float]:

@@ -90,7 +90,7 @@ def _key(panels: Sequence[Panel], bottom: float) -> Markup:
     marks = [mark for panel in panels for one in panel.series for mark in one.marks]
     words = ["● measured"]
     if any(mark.error is not None for mark in marks):
-        words.append("with its standard error")
+        words.append("± its error")
     if any(mark.ceiling is not None for mark in marks):
         words.append(" ┃ the best that anyone can reach")
     return text(WIDTH - 8, bottom + BOTTOM + 10, " ".join(words), "end")

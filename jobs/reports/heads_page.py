@@ -50,6 +50,7 @@ def heads_report(
         path,
         "heads.html",
         chart=draw_dots(panels),
+        has_errors=any(one.marks[0].error is not None for one in panels[0].series),
         facts=facts,
         models=[one.name for one in models],
         classes=_classes(models, families),

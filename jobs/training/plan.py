@@ -45,8 +45,8 @@ def _sentences(found: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{found['label_set']}: {len(found['classes'])} classes, {len(names)} of them tested",
         *(
-            f"{part}: {found[part]['clips']} clips of {found[part]['videos']} films, "
-            f"{found[part]['items']} boxes or clips to classify"
+            f"{part}: films {found[part]['videos']}, clips {found[part]['clips']}, "
+            f"boxes or clips to classify {found[part]['items']}"
             for part in ("training", "test")
         ),
     ]
@@ -60,7 +60,7 @@ def _sentences(found: Mapping[str, Any]) -> list[str]:
     parts = ", ".join(f"{name} {count:,}" for name, count in parameters["parts"].items())
     lines.append(f"parameters: {parameters['learned']:,} learned ({parts})")
     rates = ", ".join(f"{rate:.3g} at {step}" for step, rate in found["learning_rates"])
-    lines.append(f"{found['steps']} steps, {found['epochs']:.3g} epochs; learning rate {rates}")
+    lines.append(f"{found['steps']} steps, {found['epochs']:.1f} epochs; learning rate {rates}")
     lines.append("examples of each class in training:")
     return lines + [f"  {one['examples']:>8}  {name}" for name, one in found["classes"].items()]
 

@@ -42,9 +42,9 @@ class Predictor:
         return names + ([] if window is None else [window.bank])
 
     def num_times(self, video: str) -> int:
-        """Key times of a film, where they are known beforehand; else 0."""
+        """Key times of a film; where they are not known beforehand, those of an hour."""
         times = self.features.key_times
-        return 0 if times is None else len(times(video))
+        return 3600 if times is None else len(times(video))
 
     def score(self, samples: Samples) -> Tensor:
         """(m, num_classes) float32, in evaluation mode and the precision of the training."""

@@ -25,16 +25,21 @@ from reelbank.stores.store import Store
 RECIPE, RUN, METRICS = "recipe.yaml", "run.json", "metrics.json"
 
 
-def claim(run: Path, settings: TrainSettings, store: Store) -> None:
-    """Make the folder this run's; ValueError where it is another's, or holds something else.
+def check_folder(run: Path, settings: TrainSettings, store: Store) -> None:
+    """ValueError where the folder is another run's, or holds something else.
 
     Settings that do not change what is learned may differ from those of the run so far.
     """
     if (run / RECIPE).is_file():
         _check_same(run, settings, store)
-        return
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+    elif run.exists() and (not run.is_dir() or any(run.iterdir())):
         raise ValueError(f"{run} is no folder of a run ({RECIPE} is missing); give another folder")
+
+
+def begin(run: Path, settings: TrainSettings, store: Store) -> None:
+    """Make the folder this run's, where it is not that already."""
+    if (run / RECIPE).is_file():
+        return
     run.mkdir(parents=True, exist_ok=True)
     about = {
         "store": store.id,

@@ -17,6 +17,7 @@ from pydantic import Discriminator
 from reelbank.heads.feature_bank.config import (
     Bank,
     FeatureBankHeadConfig,
+    InputNorm,
     Loss,
     OperatorConfig,
 )
@@ -156,6 +157,8 @@ class HeadSettings:
     """What the operator reads: `long_term`, `short_term` (STO), or `none` (3D CNN)."""
     operator: OperatorConfig = field(default_factory=OperatorConfig)
     """How clip and rows are brought together; without effect where `bank` is `none`."""
+    input_norm: InputNorm = "none"
+    """`batch`: channels of clips and rows are standardised first, beyond the thesis."""
     classifier_dropout: float = 0.3
     """Probability on what the classifier sees."""
 
@@ -173,6 +176,7 @@ class HeadSettings:
             bank=self.bank,
             long_term_dim=long_term_dim,
             operator=self.operator,
+            input_norm=self.input_norm,
             classifier_dropout=self.classifier_dropout,
             loss=loss,
         )

@@ -19,6 +19,7 @@ from reelbank.pipeline.backbones.config import (
 from reelbank.pipeline.backbones.digests import file_sha256
 from reelbank.pipeline.backbones.non_local import NonLocal
 from reelbank.pipeline.backbones.resnet3d import SlowFast, SlowOnly
+from reelbank.pipeline.backbones.shipped import weights_path
 from reelbank.pipeline.backbones.torchvision_video import TorchvisionVideo
 
 __all__ = ["BACKBONES", "LoadedBackbone", "build_backbone"]
@@ -49,12 +50,14 @@ def build_backbone(
     seed: int = 0,
     num_classes: int | None = None,
 ) -> LoadedBackbone:
-    """Build `name`; load `weights` (a file of a known format) or draw them from `seed`.
+    """Build `name`; load `weights` (shipped ones by name, or a file of a known format) or draw them
+    from `seed`.
 
     With `num_classes` the network keeps its head (`classify`); without, head tensors in the file
     are passed over. The global random state is left as it was.
     """
     config = backbone_config(name)
+    weights = None if weights is None else weights_path(name, weights)
     if weights is None and sha256 is not None:
         raise ValueError(f"sha256={sha256} is given without weights; name the file, or drop it")
     with seeded(seed):

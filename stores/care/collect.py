@@ -7,22 +7,22 @@ names any more. A collection that was killed is ended by the next one.
 
 import contextlib
 import datetime
-import io
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from reelbank.stores import layout
 from reelbank.stores.care.contents import data_on_disk, modified
 from reelbank.stores.care.doomed import doomed_commits, doomed_removals, is_settled
+from reelbank.stores.care.renewal import renew_snapshots
 from reelbank.stores.care.scrub import scrub_runs
+from reelbank.stores.columns import CommitColumns
 from reelbank.stores.commits import Commit
 from reelbank.stores.files import TEMPORARY_PREFIX, Files
 from reelbank.stores.history import History
-from reelbank.stores.snapshots import snapshot_sizes
+from reelbank.stores.stages import bank_of
 from reelbank.stores.store import Store
 
 GRACE_SECONDS = 24 * 3600.0
@@ -62,24 +62,31 @@ def collect(
     if grace_seconds < 0:
         raise ValueError(f"grace_seconds={grace_seconds} must be 0 or more")
     cutoff = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=grace_seconds)
-    commits = store.commits()
-    doomed = doomed_commits(commits, cutoff=cutoff, superseded=superseded)
+    # Whatever snapshots say: what no commit names is deleted below.
+    history = History(store.files, is_thorough=True)
+    columns = _columns(history)
+    doomed = doomed_commits(columns, cutoff=cutoff, superseded=superseded)
     if not dry_run and doomed:
-        History(store.files).begin_epoch()
+        history.begin_epoch()
         _delete(store.files, doomed)
-    commits = _without(commits if dry_run else store.commits(), doomed)
-    orphans = _orphans(store.files, commits, doomed, cutoff)
+        columns = _columns(history)
+    gone = {commit.name for commit in doomed}
+    numbers = [number for number, name in enumerate(columns.names) if name not in gone]
+    columns = CommitColumns(columns.table.take(pa.array(numbers, pa.int64())))
+    orphans = _orphans(store.files, columns.paths, doomed, cutoff)
     num_bytes = sum(_num_bytes(store.files, parts) for parts in orphans.values())
-    settled = [commit for commit in commits if commit.removes and is_settled(commit, cutoff)]
+    settled = [one for one in columns.commits(columns.removals) if is_settled(one, cutoff)]
     runs = scrub_runs(store, settled, dry_run=dry_run)
-    removals = doomed_removals(commits, cutoff=cutoff)
+    removals = doomed_removals(columns, cutoff=cutoff)
     if not dry_run:
         for path, parts in orphans.items():
             _remove_data(store.files, path, parts)
-        _describe_banks(store, commits)
+        _describe_banks(store, columns)
+        if removals and not doomed:
+            history.begin_epoch()
         # Last, so that a collection that is killed before comes to all that they ask for.
         _delete(store.files, removals)
-        _renew_snapshots(store.files)
+        renew_snapshots(store.files, history, cutoff)
     return CollectReport(
         commits=tuple(commit.name for commit in (*doomed, *removals)),
         files=tuple(orphans),
@@ -89,21 +96,20 @@ def collect(
     )
 
 
+def _columns(history: History) -> CommitColumns:
+    history.refresh()
+    return CommitColumns(history.ledger.columns())
+
+
 def _delete(files: Files, commits: Iterable[Commit]) -> None:
     for commit in commits:
         files.remove(layout.commit_path(commit.name))
 
 
-def _without(commits: Iterable[Commit], doomed: Iterable[Commit]) -> list[Commit]:
-    names = {commit.name for commit in doomed}
-    return [commit for commit in commits if commit.name not in names]
-
-
 def _orphans(
-    files: Files, commits: Sequence[Commit], doomed: Sequence[Commit], cutoff: datetime.datetime
+    files: Files, named: Collection[str], doomed: Sequence[Commit], cutoff: datetime.datetime
 ) -> dict[str, list[str]]:
     """What no commit names and is older than the grace time, each with the files it is made of."""
-    named = {entry.path for commit in commits for entry in commit.files}
     # What a commit has just set free was written before that commit.
     freed = {entry.path for commit in doomed for entry in commit.files}
     found = {}
@@ -143,33 +149,10 @@ def _remove_data(files: Files, path: str, parts: Sequence[str]) -> None:
             files.fs.rm(files.absolute(path), recursive=True)
 
 
-def _describe_banks(store: Store, commits: Iterable[Commit]) -> None:
+def _describe_banks(store: Store, columns: CommitColumns) -> None:
     """Bring each bank.json up to date; a bank that no commit names has none."""
-    named = {entry.name for commit in commits for entry in commit.files if entry.kind == "bank"}
+    named = {bank_of(stage) for stage in set(columns.stages)}
     for bank in store.files.list_names(layout.BANKS):
         if bank not in named:
             store.files.remove(layout.bank_description_path(bank))
     store.describe_banks()
-
-
-def _renew_snapshots(files: Files) -> None:
-    """Where a snapshot tells of commits that are gone: one new snapshot in place of all."""
-    history = History(files)
-    history.refresh()
-    names = set(history.ledger)
-    sizes = snapshot_sizes(files)
-    if all(_snapshot_names(files, size) <= names for size in sizes):
-        return
-    for size in sizes:
-        files.remove(layout.snapshot_path(size))
-    history.write_snapshot()
-
-
-def _snapshot_names(files: Files, size: int) -> set[str]:
-    """Names of the commits of a snapshot; one that no commit has where it cannot be read."""
-    try:
-        data = files.read(layout.snapshot_path(size))
-        names: list[str] = pq.read_table(io.BytesIO(data), columns=["name"])["name"].to_pylist()
-    except (OSError, ValueError, pa.ArrowException):
-        return {""}
-    return set(names)

@@ -124,7 +124,7 @@ def compact_if_due(store: Store) -> CompactReport:
 
 
 def _compact(store: Store, wish: _Wish) -> CompactReport:
-    live, tenants = store.live(), Tenants(store.commits())
+    live, tenants = store.live(), Tenants.of_dead(store.columns())
     before: set[str] = set()
     after = num_bytes = 0
     problems: list[str] = []

@@ -1,9 +1,12 @@
 """Which commits may go: the live set is the same without them, and they are of no more use."""
 
 import datetime
+import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from reelbank.stores.care.tenants import SharedFiles, Tenants, is_removed, paths_of, removals
 from reelbank.stores.columns import SCHEMA, CommitColumns
@@ -12,18 +15,36 @@ from reelbank.stores.ledger import Ledger
 from reelbank.stores.live import LiveUnit
 
 _Span = tuple[str, str, float, float]
+_Aged = tuple[tuple[int, str, int, int, str], str]
 _Moved = dict[tuple[_Span, str, Order], tuple[int, str]]
 """Span, key and place in history of a unit -> the last commit that holds it: sequence and key."""
 
 
 def doomed_commits(
-    commits: Sequence[Commit], *, cutoff: datetime.datetime, superseded: bool
+    columns: CommitColumns, *, cutoff: datetime.datetime, superseded: bool
 ) -> list[Commit]:
     """Commits that may be deleted one after the other, in this order.
 
     None of their units counts now or counted at the cutoff. Each unit was moved elsewhere or its
     video removed, or one of them was removed; with `superseded` that does not matter.
     """
+    dead = np.flatnonzero((columns.num_live == 0) & (columns.num_units > 0)).tolist()
+    if not (superseded or columns.has_moved or columns.removals):
+        return []
+    # Objects only of these, and of all that has to do with their videos and files.
+    found = list(columns.commits(dead))
+    names = {commit.name for commit in found}
+    sharing = columns.numbers_naming({entry.path for commit in found for entry in commit.files})
+    held = [*found, *columns.commits(sharing.tolist())]
+    videos = {unit.video_id for commit in held for unit in commit.units}
+    about = np.union1d(columns.numbers_about(videos), sharing)
+    return _doomed(list(columns.commits(about.tolist())), names, cutoff, superseded)
+
+
+def _doomed(
+    commits: Sequence[Commit], dead: Collection[str], cutoff: datetime.datetime, superseded: bool
+) -> list[Commit]:
+    """Those of the dead that may go, given all commits that have to do with them."""
     settled = [commit for commit in commits if is_settled(commit, cutoff)]
     history, past = _History(commits), _History(settled)
     moved, tenants = _moved(settled), Tenants(settled)
@@ -31,9 +52,9 @@ def doomed_commits(
     waiting = [
         commit
         for commit in settled
-        if commit.units
+        if commit.name in dead
         and (superseded or _is_useless(commit, moved, tenants))
-        and not (history.counts(commit) or past.counts(commit))
+        and not past.counts(commit)
     ]
     waiting.sort(key=lambda commit: commit.order)
     removing = {
@@ -51,19 +72,20 @@ def doomed_commits(
     return doomed
 
 
-def doomed_removals(commits: Sequence[Commit], *, cutoff: datetime.datetime) -> list[Commit]:
+def doomed_removals(columns: CommitColumns, *, cutoff: datetime.datetime) -> list[Commit]:
     """Removals of videos of which nothing from before is left."""
-    removed = removals(commits)
+    removing = list(columns.commits(columns.removals))
+    removed = removals(removing)
     left = {
         unit.video_id
-        for commit in commits
+        for commit in columns.commits(columns.numbers_about(removed).tolist())
         for unit in commit.units
         if is_removed(unit, commit, removed)
     }
     return [
         commit
-        for commit in commits
-        if commit.removes and is_settled(commit, cutoff) and left.isdisjoint(commit.removes)
+        for commit in removing
+        if is_settled(commit, cutoff) and left.isdisjoint(commit.removes)
     ]
 
 
@@ -90,12 +112,16 @@ class _History:
         # Shared, because it takes longer to make than a video's few commits to judge.
         self._nothing = CommitColumns(SCHEMA.empty_table())
         self._of_video: dict[str, dict[str, Commit]] = defaultdict(dict)
+        # Of each video and stage the places in history and names of its commits, the oldest first.
+        self._by_age: dict[tuple[str, str], list[_Aged]] = defaultdict(list)
         for commit in commits:
             for video_id in commit.removes:
                 self._of_video[video_id][commit.name] = replace(commit, removes=(video_id,))
             for unit in commit.units:
                 alone = replace(commit, units=(unit,), files=())
                 self._of_video[unit.video_id][commit.name] = alone
+                aged = (LiveUnit(unit, commit, 0).order, commit.name)
+                heapq.heappush(self._by_age[unit.video_id, unit.stage], aged)
         self._live = {video_id: self._live_of(video_id) for video_id in self._of_video}
 
     def counts(self, commit: Commit) -> bool:
@@ -121,13 +147,10 @@ class _History:
 
     def _hides_nothing(self, unit: Unit, commit: Commit) -> bool:
         """Whether nothing of its stage is older: most often so, and quickly seen."""
-        place = LiveUnit(unit, commit, 0).order
-        return all(
-            LiveUnit(other, one, 0).order >= place
-            for one in self._of_video[unit.video_id].values()
-            for other in one.units
-            if other.stage == unit.stage
-        )
+        there, waiting = self._of_video[unit.video_id], self._by_age[unit.video_id, unit.stage]
+        while waiting[0][1] not in there:
+            heapq.heappop(waiting)
+        return waiting[0][0] >= LiveUnit(unit, commit, 0).order
 
     def _live_of(self, video_id: str, without: str = "") -> frozenset[tuple[_Span, str]]:
         ledger = Ledger(self._nothing)

@@ -2,7 +2,11 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
+from typing import Self
 
+import numpy as np
+
+from reelbank.stores.columns import CommitColumns
 from reelbank.stores.commits import Commit, Order, Unit
 from reelbank.stores.live import LiveSet
 
@@ -22,6 +26,14 @@ class Tenants:
             for path in paths_of(unit, commit)
         }
         """Files that hold something of a video from before its removal."""
+
+    @classmethod
+    def of_dead(cls, columns: CommitColumns) -> Self:
+        """Of the commits with a unit that does not count, and the removals: all that matters to
+        the questions below.
+        """
+        dead = np.flatnonzero(columns.num_live < columns.num_units)
+        return cls(columns.commits([*dead.tolist(), *columns.removals]))
 
     def dead_paths(self, live: LiveSet, stage: str) -> set[str]:
         """Files of a stage that hold something that counts nowhere, or was removed."""

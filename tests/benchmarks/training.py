@@ -1,10 +1,11 @@
 """Cached training of a feature bank head, fed from a store and fed from a tensor in memory.
 
-Run `python -m tests.benchmarks.training [--steps 40] [--turns 3] [--rows-per-time 5]
-[--device cpu|cuda] [--loaders 0] [--output FILE.json]`. The head is the default one (two non-local
-layers, d = 2048), the window 60 s at one key time a second, the batch 16. Both feeds go through the
-same loop: one takes each window of a random film from a bank on disk, everything warm; the other
-has its one batch in the device's memory already. They take turns; medians count.
+Run `python -m tests.benchmarks.training [--steps 40] [--turns 3] [--boxes 3] [--rows-per-time 5]
+[--device cpu|cuda] [--loaders 0] [--output FILE.json]`. The task is the one that `reelbank train`
+makes of a recipe: labels of kind `ava`, the default head (two non-local layers, d = 2048), a window
+of 60 s at one key time a second, 16 clips in a batch. Both feeds go through the same loop: one takes
+rows and windows of films from banks on disk, everything warm; the other has its one batch in the
+device's memory already. They take turns; medians count.
 
 Times are of this machine now; only the ratio within one run means anything.
 """
@@ -15,84 +16,50 @@ import os
 import platform
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from reelbank import open_store
-from reelbank.heads.feature_bank.config import FeatureBankHeadConfig
-from reelbank.heads.feature_bank.head import make_head
-from reelbank.jobs.training.bank_dataset import BankDataset, WindowBatch
+from reelbank.jobs.training.batches import map_tensors
+from reelbank.jobs.training.cached_data import CachedBatch, whole
+from reelbank.jobs.training.cached_task import prepare_cached
 from reelbank.jobs.training.config import SGDConfig, TrainingConfig
 from reelbank.jobs.training.loading import TrainingData
 from reelbank.jobs.training.loop import FitResult, fit
-from tests.stores.builders import commit_bank, unit
+from reelbank.jobs.training.settings import (
+    AvaLabels,
+    BankShortTerm,
+    EvaluationSettings,
+    LongTermSettings,
+    TrainSettings,
+)
+from reelbank.stores.store import Store
+from tests.jobs.labelled_store import commit_set
+from tests.stores.builders import commit_bank, commit_lines, unit
 
-BATCH, DIM, SUPPORT_SECONDS, NUM_CLASSES = 16, 2048, 60.0, 60
+BATCH, DIM, SUPPORT_SECONDS, NUM_CLASSES = 16, 2048, 60.0, 80
 FILM_SECONDS = 180
 FEEDS = ("store", "memory")
 
 
-class Windows(NamedTuple):
-    """A batch of the head."""
-
-    short_term: Tensor
-    window: WindowBatch
-    labels: Tensor
-
-
-class FromStore(Dataset[Windows]):
-    """Windows gathered from the bank; the clip's own row is that of its key time."""
-
-    def __init__(self, windows: BankDataset) -> None:
-        self._windows = windows
-
-    def __len__(self) -> int:
-        return len(self._windows)
-
-    def __getitems__(self, indices: Sequence[int]) -> Windows:
-        window = self._windows.__getitems__(indices)
-        labels = window.key_numbers[:, None] % torch.arange(2, NUM_CLASSES + 2) == 0
-        return Windows(window.rows[:, 0], window, labels.float())
-
-
-class FromMemory(Dataset[Windows]):
+class FromMemory(Dataset[CachedBatch]):
     """The same batch every time, made beforehand."""
 
-    def __init__(self, length: int, batch: Windows) -> None:
+    def __init__(self, length: int, batch: CachedBatch) -> None:
         self._length, self._batch = length, batch
 
     def __len__(self) -> int:
         return self._length
 
-    def __getitems__(self, _: Sequence[int]) -> Windows:
+    def __getitems__(self, _: Sequence[int]) -> CachedBatch:
         return self._batch
-
-
-class LongTermTask:
-    """Actions of one clip from its row and the window around it."""
-
-    def __init__(self) -> None:
-        torch.manual_seed(0)
-        config = FeatureBankHeadConfig(short_term_dim=DIM, num_classes=NUM_CLASSES)
-        self.model: nn.Module = make_head(config)
-
-    def losses(self, batch: Windows) -> Iterator[Tensor]:
-        logits = self.model(batch.short_term, batch.window.rows, batch.window.mask)
-        yield nn.functional.binary_cross_entropy_with_logits(logits, batch.labels)
-
-    def weight(self, batch: Windows) -> float:
-        return float(len(batch.labels))
-
-    def evaluate(self) -> dict[str, float]:
-        return {}
 
 
 def main() -> None:
@@ -101,6 +68,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--films", type=int, default=20)
+    parser.add_argument("--boxes", type=int, default=3, help="labelled persons of a key time")
     parser.add_argument("--rows-per-time", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--loaders", type=int, default=0)
@@ -121,75 +89,111 @@ def main() -> None:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Steps a second and share of waiting of both feeds, in turns."""
     with tempfile.TemporaryDirectory(prefix="reelbank-benchmark-", dir=options.folder) as name:
-        stored = FromStore(make_windows(Path(name) / "store", options))
-        batch = on(stored.__getitems__(range(BATCH)), options.device)
-        feeds = {"store": stored, "memory": FromMemory(len(stored), batch)}
+        store = make_store(Path(name) / "store", options)
+        stored = prepare_cached(recipe(options), store).data.dataset
+        batch = map_tensors(
+            stored.__getitems__(range(0, 37 * BATCH, 37)), lambda one: one.to(options.device)
+        )
         results: dict[str, list[FitResult]] = {feed: [] for feed in FEEDS}
         for turn in range(options.turns + 1):  # The first warms everything.
             for feed in FEEDS:
+                memory = FromMemory(len(stored), batch) if feed == "memory" else None
                 run = Path(name) / f"{feed}-{turn}"
-                results[feed].append(train(feeds[feed], options, run, is_stored=feed == "store"))
+                results[feed].append(train(store, memory, options, run))
     rates = {feed: [one.steps_per_second for one in results[feed][1:]] for feed in FEEDS}
     waits = {feed: [one.waiting_share for one in results[feed][1:]] for feed in FEEDS}
     medians = {feed: statistics.median(rates[feed]) for feed in FEEDS}
     return {
-        "window": list(batch.window.rows.shape),
+        "short_term": list(batch.short_term.shape),
+        "window": list(batch.long_term.shape),
         "steps_per_second": rates,
         "waiting_share": waits,
         "ratio": medians["store"] / medians["memory"],
     }
 
 
-def make_windows(folder: Path, options: argparse.Namespace) -> BankDataset:
-    """A bank of films with `rows_per_time` rows at each second, and all its windows."""
+def make_store(folder: Path, options: argparse.Namespace) -> Store:
+    """Films with `rows_per_time` persons at each second, of which `boxes` are labelled."""
     store = open_store(str(folder), create=True)
     rng = np.random.default_rng(0)
-    for number in range(options.films):
-        rows = rng.standard_normal((FILM_SECONDS, options.rows_per_time, DIM), np.float32)
-        held = {float(time): some.astype(np.float16) for time, some in enumerate(rows)}
-        details = {"bank": {"kind": "person", "key_step_seconds": 1.0}}
-        video = f"{number:03}.mp4"
-        commit_bank(store, "person", [(unit(video, "bank:person", details=details), held)])
-    keys = [
-        (f"{number:03}.mp4", float(time))
-        for number in range(options.films)
+    films = [f"{number:03}.mp4" for number in range(options.films)]
+    corners = [0.1 + 0.15 * number for number in range(options.rows_per_time)]
+    boxes = [{"x1": low, "y1": 0.2, "x2": low + 0.1, "y2": 0.9} for low in corners]
+    found = [
+        {"video_id": film, "time": float(time), "rank": rank, "category": "person"}
+        | {"score": 0.99 - rank / 100, "appearance": bytes(48)}
+        | box
+        for film in films
         for time in range(FILM_SECONDS)
+        for rank, box in enumerate(boxes)
     ]
-    return BankDataset(
-        store.bank("person"), keys, SUPPORT_SECONDS, rows_per_time=options.rows_per_time
+    units = [unit(film, "detections", num_rows=FILM_SECONDS * len(boxes)) for film in films]
+    commit_lines(store, "detections", units, {"detections": found})
+    for film in films:
+        rows = rng.standard_normal((FILM_SECONDS, len(boxes), DIM), np.float32)
+        held = {float(time): some.astype(np.float16) for time, some in enumerate(rows)}
+        about = {"kind": "person", "category": "person", "key_step_seconds": 1.0}
+        piece = (unit(film, "bank:person", details={"bank": about}), held)
+        commit_bank(store, "person", [piece])
+    commit_set(store, "ava", labels(films, boxes[: options.boxes]), {"action": classes()})
+    return store
+
+
+def labels(films: Sequence[str], boxes: Sequence[dict[str, float]]) -> list[dict[str, Any]]:
+    """A class for each labelled box; the last film is the test."""
+    return [
+        {"video_id": film, "split": "validation" if film == films[-1] else "train"}
+        | {"task": "action", "time": float(time), "label_id": 1 + (time + number) % NUM_CLASSES}
+        | box
+        for film in films
+        for time in range(FILM_SECONDS)
+        for number, box in enumerate(boxes)
+    ]
+
+
+def classes() -> dict[int, str]:
+    return {number: f"class {number}" for number in range(1, NUM_CLASSES + 1)}
+
+
+def recipe(options: argparse.Namespace) -> TrainSettings:
+    """LFB as in the thesis; nothing is tested."""
+    return TrainSettings(
+        labels=AvaLabels(set="ava@1"),
+        short_term=BankShortTerm(bank="person"),
+        long_term=LongTermSettings(
+            bank="person", support_seconds=SUPPORT_SECONDS, rows_per_time=options.rows_per_time
+        ),
+        test=EvaluationSettings(min_score=1.0, num_draws=0),
+        training=TrainingConfig(
+            num_steps=options.steps,
+            batch_size=BATCH,
+            optimiser=SGDConfig(learning_rate=0.001, weight_decay=1e-6),
+            precision=options.precision,
+            device=options.device,
+            loaders=options.loaders,
+            checkpoint_every=None,
+            tensorboard=False,
+        ),
     )
 
 
 def train(
-    dataset: FromStore | FromMemory, options: argparse.Namespace, run: Path, *, is_stored: bool
+    store: Store, memory: FromMemory | None, options: argparse.Namespace, run: Path
 ) -> FitResult:
-    config = TrainingConfig(
-        num_steps=options.steps,
-        batch_size=BATCH,
-        optimiser=SGDConfig(learning_rate=0.001, weight_decay=1e-6),
-        precision=options.precision,
-        device=options.device,
-        loaders=options.loaders if is_stored else 0,
-        checkpoint_every=None,
-        tensorboard=False,
-    )
-    return fit(LongTermTask(), TrainingData(dataset=dataset, collate=whole), config, run=run)
-
-
-def whole(batch: Windows) -> Windows:
-    """A batch is made at once."""
-    return batch
-
-
-def on(batch: Windows, device: str) -> Windows:
-    """The batch in the memory of the device."""
-    window = WindowBatch(*(one if one is None else one.to(device) for one in batch.window))
-    return Windows(batch.short_term.to(device), window, batch.labels.to(device))
+    """A training from the store, or on what is in memory."""
+    settings = recipe(options)
+    prepared = prepare_cached(settings, store)
+    if memory is None:
+        return fit(prepared.task, prepared.data, settings.training, run=run)
+    config = replace(settings.training, loaders=0)
+    data = TrainingData(dataset=memory, collate=whole)
+    return fit(prepared.task, data, config, run=run)
 
 
 def show(found: dict[str, Any], console: Console) -> None:
     """A table of both feeds."""
-    table = Table(title=f"windows {'×'.join(map(str, found['window']))}")
+    shapes = "×".join(map(str, found["short_term"])), "×".join(map(str, found["window"]))
+    table = Table(title=f"short-term features {shapes[0]}, windows {shapes[1]}")
     for name in ("fed from", "steps/s (median)", "lowest", "highest", "waiting for data"):
         table.add_column(name)
     for feed in FEEDS:

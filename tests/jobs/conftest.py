@@ -12,7 +12,7 @@ def labelled_store(tmp_path_factory):
     return make_labelled_store(tmp_path_factory.mktemp("labelled") / "store")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def one_arithmetic_thread():
     """Small networks: threads would only wait for each other, and not repeat to the bit."""
     before = torch.get_num_threads()

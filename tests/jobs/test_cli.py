@@ -19,6 +19,8 @@ import pytest
 
 import reelbank as package
 from reelbank.jobs.recipe import load_recipe
+from reelbank.stores.care.collect import collect
+from reelbank.stores.care.compact import compact
 from reelbank.stores.store import Store, open_store
 from tests.jobs.broken_films import RATE, damaged, good
 from tests.jobs.commands import Answer, reelbank, refused
@@ -354,6 +356,16 @@ def test_status_after_a_run_tells_what_was_committed_and_what_is_not_whole(done)
     assert text.status == 0
     assert "finished" in text.out
     assert f"partial: {BROKEN!r}: " in text.out
+
+
+def test_status_still_tells_of_a_run_whose_commits_were_merged_and_collected(done, tmp_path):
+    shutil.copytree(done.store.uri, tmp_path / "s")
+    store = open_store(tmp_path / "s")
+    store.remove([BROKEN], run="remove")
+    compact(store, banks=True)
+    collect(store, grace_seconds=0)
+    told = reelbank("status", "--store", store.uri, "--json").json
+    assert told["stages"]["scores"] == {"planned": 3, "committed": 3}
 
 
 @pytest.mark.parametrize(

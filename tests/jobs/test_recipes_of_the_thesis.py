@@ -329,6 +329,13 @@ def test_networks_are_dilated_but_for_epic_kitchens():
                 assert short_term.backbone.endswith("_dilated") == (folder != "epic"), name
 
 
+def test_boxes_are_pooled_alike_in_clips_and_in_the_bank():
+    banks = [bank for one in extractions("ava") for bank in one.banks.values()]
+    assert {bank.roi_aligned for bank in banks if bank.kind == "person"} == {False}
+    clips = [training(name).short_term for name in trainings("ava/")]
+    assert {one.roi_aligned for one in clips if one.kind == "clips"} == {False}
+
+
 def test_ensembles_are_of_two_trainings_of_the_row_above():
     for name in ROWS:
         if name.endswith("_x2"):

@@ -129,7 +129,11 @@ def test_reading_statements_are_answered(store):
     assert len(store.sql("-- why\nexplain /* this */ analyze select * from detections")) >= 1
     assert len(store.sql("explain (format json) select 1")) >= 1
     assert store.sql("with a as (select 1 as x) select * from a;")["x"].to_pylist() == [1]
-    assert len(store.sql("show tables")) == len(SCHEMAS) + 4
+    nested = "with recursive a as (select 1 as x union all select x + 1 from a where x < 3) from a"
+    assert len(store.sql(f"select * from (with b as ({nested}) from b union all from b)")) == 6
+    assert len(store.sql('select \'with a as (delete from "type":"DELETE_QUERY_NODE")\'')) == 1
+    assert len(store.sql(f"select {' + '.join(['1'] * 900)}")) == 1
+    assert set(store.sql("show tables")["name"].to_pylist()) == set(ABOUT)
     assert len(store.sql("summarize detections")) == len(SCHEMAS["detections"])
 
 
@@ -173,6 +177,24 @@ ATTACKS = (
     "drop view rows",
     "drop macro iou",
     "delete from hidden.lines",
+    # Statements that write as parts of a SELECT.
+    "with x as (copy (select 1) to '{live}' (use_tmp_file false)) select * from x",
+    "(with x as materialized (copy (select 1) to '{live}' (use_tmp_file false)) from x)",
+    "explain analyze with x as (copy (select 1) to '{live}' (use_tmp_file false)) from x",
+    "summarize with x as (copy (select 1) to '{live}' (use_tmp_file false)) select * from x",
+    "with x as (delete from hidden.lines returning *) select * from x",
+    "with x as (select 1), y as (delete from banks returning *) select * from x",
+    "with x as (update banks set dim = 0 returning *) select 1",
+    "with x as (insert into banks select * from banks returning *) select 1 union select 2",
+    "with x as (truncate banks) values (1)",
+    "select * from json_execute_serialized_sql(json_serialize_sql("
+    "'with x as (delete from banks returning *) select * from x'))",
+    "select * from json_execute_serialized_sql(json_serialize_sql("
+    "'with x as (copy (select 1) to ''{live}'' (use_tmp_file false)) select * from x'))",
+    "select * from query('with x as (delete from banks returning *) select * from x')",
+    'from system.main."Query"(\'from json_execute_serialized_sql(json_serialize_sql('
+    "''with x as (delete from banks returning *) from x''))')",
+    "select * from arrow_scan(1, 2, 3)",
 )
 
 
@@ -181,12 +203,14 @@ def test_sql_reaches_nothing_but_the_live_lines_and_changes_nothing(store, tmp_p
     live = store.files.absolute(store.live().files("detections")[0].path)
     out = tmp_path / "stolen"
     before = digests(store)
+    banks = store.sql("select * from banks").to_pylist()
     query = attack.format(live=live.replace("'", "''"), out=out, store=store.uri)
     with pytest.raises(
         ValueError,
         match=r"only SELECT|disabled|does not exist|locked|failed|syntax|[Oo]ne sta|single SELECT",
     ):
         store.sql(query)
+    assert store.sql("select * from banks").to_pylist() == banks
     assert digests(store) == before
     assert not out.exists()
 
@@ -346,7 +370,7 @@ def test_runs_are_read_only_where_the_query_reads_them(store):
         engine.query(live, load, query)
     assert not reads
     assert engine.query(live, load, "select run from runs")["run"].to_pylist() == ["r1"]
-    hidden = "select count(*) as n from query('from ru' || 'ns')"
+    hidden = "select count(*) as n from query_table('ru' || 'ns')"
     assert engine.query(live, load, hidden)["n"].to_pylist() == [1]
     assert len(reads) == 2
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pytest
 
 from reelbank import open_store
-from reelbank.stores import layout
 from reelbank.stores.schemas import SCHEMAS
+from reelbank.stores.snapshots import read_news, read_snapshot
 from tests.stores.builders import (
     STRANGE_NAMES,
     commit_bank,
@@ -244,24 +244,23 @@ def test_a_snapshot_gives_the_same_live_set_as_the_commits(uri, monkeypatch):
     store = open_store(uri, create=True)
     for number in range(30):
         one_commit(store, f"{number % 7}.mp4", num=1 + number % 3, key=f"k{number}")
-    names = store.files.list_names(layout.SNAPSHOTS)
-    assert names == ["0000000016.parquet", "0000000024.parquet"]
+    paths = read_news(store.files).paths
+    assert [len(read_snapshot(store.files, path).columns) for path in paths] == [24, 16]
     expected = store.live().items
-    assert open_store(uri).live().items == expected
     # It is read: opening fetches no commit that it covers.
     opened = open_store(uri)
     fetched = []
-    read_many = opened.files.read_many
+    read_existing = opened.files.read_existing
     monkeypatch.setattr(
-        opened.files, "read_many", lambda paths: fetched.extend(paths) or read_many(paths)
+        opened.files, "read_existing", lambda paths: fetched.extend(paths) or read_existing(paths)
     )
     assert opened.live().items == expected
     assert len(fetched) == 6
-    for damage in (b"", b"PAR1 nonsense", b"x" * 4000):
-        store.files.replace(f"{layout.SNAPSHOTS}/{names[-1]}", damage)
-        assert open_store(uri).live().items == expected
-    for name in names:
-        store.files.remove(f"{layout.SNAPSHOTS}/{name}")
+    for path in paths:
+        for damage in (b"", b"PAR1 nonsense", b"x" * 4000):
+            store.files.replace(path, damage)
+            assert open_store(uri).live().items == expected
+    store.files.remove_many(paths)
     assert open_store(uri).live().items == expected
 
 
@@ -272,7 +271,7 @@ def test_a_flipped_byte_in_a_snapshot_never_changes_the_live_set(tmp_path, monke
     for number in range(4):
         one_commit(store, f"{number}.mp4")
     expected = store.live().items
-    path = f"{layout.SNAPSHOTS}/0000000004.parquet"
+    (path,) = read_news(store.files).paths
     data = store.files.read(path)
     for place in range(0, len(data), 37):
         store.files.replace(path, data[:place] + bytes([data[place] ^ 16]) + data[place + 1 :])

@@ -140,7 +140,7 @@ def test_a_cue_of_the_second_before_is_found_in_the_window_and_nowhere_else(
     config = training(num_steps=150, batch_size=16)
     # Two seconds of the past: the cue's second, and the clip's own.
     past = LongTermSettings(bank="person", support_seconds=2.0, causal=True, rows_per_time=2)
-    head = HeadSettings(operator=replace(OPERATOR, inner_dim=16))
+    head = HeadSettings(operator=replace(OPERATOR, inner_dim=16), classifier_dropout=0.1)
     for name, changes in {
         "LFB": {"long_term": past, "head": head},
         "3D CNN": MODELS["3D CNN"],

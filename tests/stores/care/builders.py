@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from reelbank.stores.care.collect import collect
 from reelbank.stores.care.compact import compact
 from reelbank.stores.schemas import SCHEMAS
+from reelbank.stores.snapshots import read_news, read_snapshot
 from tests.stores.builders import commit_bank, commit_lines, detection_lines, unit
 
 VIDEOS = ("a.mp4", "it's b.mp4", "../c")
@@ -132,6 +133,16 @@ def add_labels(store, videos, salt, name="ava"):
         schema=pa.schema([f for f in SCHEMAS["classes"] if f.name not in ("label_set", "version")]),
     )
     return store.commit_labels(name, "1", lines=lines, classes=classes, details={}, run="import")
+
+
+def snapshot_sizes(store):
+    """How many commits each snapshot tells of, the newest first."""
+    return [len(read_snapshot(store.files, path).columns) for path in snapshot_paths(store)]
+
+
+def snapshot_paths(store):
+    """Paths of the snapshots, the newest first."""
+    return read_news(store.files).paths
 
 
 def work():

@@ -18,9 +18,17 @@ from reelbank.stores import layout
 from reelbank.stores.care.collect import collect
 from reelbank.stores.care.compact import compact
 from reelbank.stores.care.verify import verify
-from reelbank.stores.snapshots import snapshot_sizes
 from tests.stores.builders import commit_bank, detection_lines, filled_store, unit, write_lines
-from tests.stores.care.builders import add_bank, add_detections, add_labels, apply, contents, steps
+from tests.stores.care.builders import (
+    add_bank,
+    add_detections,
+    add_labels,
+    apply,
+    contents,
+    snapshot_paths,
+    snapshot_sizes,
+    steps,
+)
 
 
 class Killed(BaseException):
@@ -38,8 +46,7 @@ def live_names(store):
 
 def aged(store, seconds):
     """Make everything in the store that much older; snapshots know better and go."""
-    for size in snapshot_sizes(store.files):
-        store.files.remove(layout.snapshot_path(size))
+    store.files.remove_many(snapshot_paths(store))
     for name in store.files.list_names(layout.COMMITS):
         path = layout.commit_path(name)
         plain = json.loads(store.files.read(path))
@@ -204,12 +211,12 @@ def test_what_hides_older_work_stays_as_long_as_that_does(store):
 def test_snapshots_tell_of_nothing_that_is_gone(store):
     for number in range(70):
         add_detections(store, {f"{number:02d}.mp4": (0, 1)}, number)
-    assert snapshot_sizes(store.files)
+    assert snapshot_sizes(store)
     store.remove(["07.mp4"], run="remove")
     compact(store)
     before = contents(store)
     collect(store, grace_seconds=0)
-    (size,) = snapshot_sizes(store.files)
+    (size,) = snapshot_sizes(store)
     assert size == len(store.commits()) == 1
     assert contents(open_store(store.uri)) == before
     assert verify(store).is_sound
@@ -221,11 +228,11 @@ def test_a_snapshot_left_by_a_killed_collection_is_renewed_by_the_next(store, mo
         add_detections(store, {f"{number:02d}.mp4": (0, 1)}, number)
     compact(store)
     with monkeypatch.context() as patch:
-        patch.setattr(reelbank.stores.care.collect, "_renew_snapshots", lambda files: None)
+        patch.setattr(reelbank.stores.care.collect, "renew_snapshots", lambda *_: None)
         collect(store, grace_seconds=0)
-    assert max(snapshot_sizes(store.files)) > len(store.commits())
+    assert max(snapshot_sizes(store)) > len(store.commits())
     collect(store, grace_seconds=0)
-    assert snapshot_sizes(store.files) == [len(store.commits())]
+    assert snapshot_sizes(store) == [len(store.commits())]
 
 
 def test_a_removed_video_is_gone_from_every_byte(store):
@@ -308,7 +315,11 @@ def test_of_a_bank_without_a_commit_nothing_is_left(store):
     store.describe_banks()
     store.remove(["a.mp4"], run="remove")
     collect(store, grace_seconds=0)
-    assert store.files.walk("") == ["commits/epoch-0000000001", "store.json"]
+    assert store.files.walk("") == [
+        "snapshots/epoch-0000000002",
+        "snapshots/snapshot-0000000001.parquet",
+        "store.json",
+    ]
     assert os.listdir(f"{store.uri}/banks/clip") == []
 
 

@@ -17,9 +17,8 @@ from reelbank.stores.care.compact import compact
 from reelbank.stores.care.verify import verify
 from reelbank.stores.groups import group_digest
 from reelbank.stores.shards import rows_layout
-from reelbank.stores.snapshots import snapshot_sizes
 from tests.stores.builders import commit_bank, commit_lines, detection_lines, filled_store, unit
-from tests.stores.care.builders import add_bank, add_detections, add_labels
+from tests.stores.care.builders import add_bank, add_detections, add_labels, snapshot_paths
 
 
 @pytest.fixture
@@ -152,13 +151,12 @@ def test_a_commit_with_two_units_of_a_video_is_found(store):
 
 def test_a_snapshot_that_tells_otherwise_than_the_commits_is_found(store):
     commits = [add_detections(store, {f"{n:02d}.mp4": (0, 1)}, n) for n in range(70)]
-    (size,) = snapshot_sizes(store.files)
+    (path,) = snapshot_paths(store)
     assert verify(store).is_sound
     changed = replace(commits[3], run="another")
     store.files.replace(layout.commit_path(changed.name), changed.to_json())
     assert "tells of another commit" in problem_of(store)
     store.files.replace(layout.commit_path(changed.name), commits[3].to_json())
-    path = layout.snapshot_path(size)
     table = pq.read_table(io.BytesIO(store.files.read(path)))
     number = table.schema.get_field_index("live")
     dead = pa.array([[False] * len(one) for one in table["live"].to_pylist()], pa.list_(pa.bool_()))

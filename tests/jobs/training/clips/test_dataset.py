@@ -18,7 +18,7 @@ from reelbank.jobs.training.workers import Workers
 from reelbank.pipeline.backbones.backbone import normalise
 from reelbank.pipeline.models import Models
 from reelbank.pipeline.plan import Span
-from reelbank.pipeline.settings import BackboneSettings, BankSettings, ExtractSettings
+from reelbank.pipeline.settings import BackboneSettings, BankSettings, ExtractSettings, Resources
 from reelbank.pipeline.span import extract_span
 from tests.jobs.training.clips.stores import SIDE, clips_config, recipe
 
@@ -39,6 +39,7 @@ def clips_seen_by_an_extraction(info):
         tracks=None,
         backbones={"main": shown},
         banks={"clip": BankSettings(kind="clip")},
+        resources=Resources(threads=1),
     ).resolved()
     models, seen = Models(settings), []
     module = models.backbone("main").module

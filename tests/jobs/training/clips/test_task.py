@@ -10,6 +10,8 @@ from reelbank.jobs.import_labels import ImportRequest, import_labels
 from reelbank.jobs.training.cached_task import prepare_cached
 from reelbank.jobs.training.checkpoints import checkpoints_of, load_checkpoint
 from reelbank.jobs.training.clips.config import ClipsConfig, ViewsConfig
+from reelbank.jobs.training.clips.dataset import TestClips
+from reelbank.jobs.training.clips.films import films_of
 from reelbank.jobs.training.clips.task import make_clip_task
 from reelbank.jobs.training.config import AdamWConfig
 from reelbank.jobs.training.logs import read_log
@@ -150,20 +152,41 @@ def test_boxes_come_from_the_sources_that_are_asked_for(blocks):
     assert len(both) == 2 * SECONDS
 
 
+@torch.no_grad()
 def test_scores_are_the_means_over_the_views_that_show_a_box(blocks):
-    """Squares of this film show four fifths of it, so that each view has most boxes whole."""
-    single = []
-    for crops, flip, scales in (
-        ("three_crop", True, (32, 40)),
-        ("centre", False, (32,)),
-    ):
-        views = ViewsConfig(crops=crops, flip=flip, scales=scales)
-        task = make_clip_task(without_bank(recipe(short_term=clips_config(test=views))), blocks)[0]
-        noisy(task.model.head)
-        single.append(scores_of(task))
-    assert not torch.equal(single[0], single[1])
-    assert all(one.shape == single[0].shape for one in single)
-    assert all(bool(((one > 0) & (one < 1)).all()) for one in single)
+    views = ViewsConfig(crops="three_crop", flip=True, scales=(32, 40))
+    clips = clips_config(test=views, test_batch=3)
+    task = make_clip_task(without_bank(recipe(short_term=clips)), blocks)[0]
+    noisy(task.model.head)
+    found, samples = scores_of(task), task.test.samples
+    looks = TestClips(samples, films_of(blocks, samples.videos), clips)
+    expected, num_hidden = [], 0
+    for number in range(len(samples)):
+        for item, _ in enumerate(np.flatnonzero(samples.clip == number)):
+            shown = [view for view in looks[number] if view.is_inside[item]]
+            num_hidden += len(looks[number]) - len(shown)
+            scores = []
+            for view in shown:
+                box = view.boxes[item : item + 1]
+                clip_of = torch.zeros(1, dtype=torch.int64)
+                scores.append(task.model(view.frames[None], box, clip_of).sigmoid())
+            expected.append(torch.cat(scores).mean(dim=0))
+    assert num_hidden > 0
+    torch.testing.assert_close(found, torch.stack(expected), rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_box_that_no_view_shows_is_scored_at_the_border(blocks):
+    clips = clips_config(test=ViewsConfig(crops="centre"))
+    task = make_clip_task(without_bank(recipe(short_term=clips)), blocks)[0]
+    noisy(task.model.head)
+    samples = task.test.samples
+    corner = replace(samples, boxes=np.tile([0.0, 0.0, 0.05, 1.0], (samples.num_items, 1)))
+    task.model.eval()
+    found = task.score(corner)
+    assert bool(torch.isfinite(found).all())
+    # Boxes without area would all pool nothing, and have the same scores.
+    assert bool((found.std(dim=0) > 1e-4).all())
 
 
 @pytest.mark.slow
