@@ -130,7 +130,10 @@ def _mapped(files: Files, facts: _Plain) -> OpenPart | None:
         index = data[max(0, len(data) - layout.index_bytes) :].tobytes()
         if not is_contiguous(layout, _ranges(layout, number, index, path)):
             return None
-        shape = (layout.num_chunks_of(number) * layout.rows_per_chunk, layout.dim)
+        num_chunks = layout.num_chunks_of(number)
+        if len(data) < num_chunks * layout.chunk_bytes + layout.index_bytes:
+            raise damaged(path, "it is shorter than its index says")
+        shape = (num_chunks * layout.rows_per_chunk, layout.dim)
         # Made from the map itself: a slice of it then looks up no other array.
         shards.append(np.ndarray(shape, layout.dtype, data.base))
     columns = [_map(files, path) for path in facts.columns]
@@ -140,8 +143,12 @@ def _mapped(files: Files, facts: _Plain) -> OpenPart | None:
 def _map(files: Files, path: str) -> NDArray[np.uint8]:
     # By Arrow: Python's own mmap keeps a file descriptor for each map, and np.memmap takes a
     # microsecond for each slice.
-    with pa.memory_map(files.absolute(path)) as source:
-        return np.frombuffer(source.read_buffer(), np.uint8)
+    try:
+        with pa.memory_map(files.absolute(path)) as source:
+            return np.frombuffer(source.read_buffer(), np.uint8)
+    except FileNotFoundError as error:
+        # Arrow's own says the file in a sentence, which would stand within ours.
+        raise gone(path) from error
 
 
 def _cached(files: Files, cache: Cache, facts: Sequence[_Plain]) -> Iterator[OpenPart]:
@@ -184,18 +191,24 @@ def _part(
     time, first = columns
     if (len(time), len(first)) != (8 * facts.num_times, 8 * (facts.num_times + 1)):
         raise damaged(facts.entry.path, "`time` or `first` is cut short")
+    offsets = first.view("<i8")
+    if (offsets[0], offsets[-1]) != (0, facts.layout.num_rows):
+        raise damaged(facts.entry.path, "`first` does not rise from 0 to the number of rows")
     return OpenPart(
         source=source,
         dim=facts.layout.dim,
         dtype=facts.layout.dtype,
         times=time.view("<f8"),
-        first=first.view("<i8"),
+        first=offsets,
         weight=weight,
     )
 
 
 def _by_zarr(files: Files, path: str) -> OpenPart:
-    group = open_group(files, path)
+    try:
+        group = open_group(files, path)
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged(path, str(error)) from error
     held = group.times.nbytes + group.first.nbytes
     return OpenPart(
         source=ZarrRows(group.rows),

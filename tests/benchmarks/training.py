@@ -2,10 +2,10 @@
 
 Run `python -m tests.benchmarks.training [--steps 40] [--turns 3] [--boxes 3] [--rows-per-time 5]
 [--device cpu|cuda] [--loaders 0] [--output FILE.json]`. The task is the one that `reelbank train`
-makes of a recipe: labels of kind `ava`, the default head (two non-local layers, d = 2048), a window
-of 60 s at one key time a second, 16 clips in a batch. Both feeds go through the same loop: one takes
-rows and windows of films from banks on disk, everything warm; the other has its one batch in the
-device's memory already. They take turns; medians count.
+makes of a recipe: labels of kind `ava`, the default head (two non-local layers, d = 2048), windows
+of 60 s at one key time a second, 16 clips in a batch. Both feeds go through the same loop: one has
+rows and windows of films come from banks on disk, everything warm; the other has its one batch in
+the memory of the device already. They take turns; medians count.
 
 Times are of this machine now; only the ratio within one run means anything.
 """

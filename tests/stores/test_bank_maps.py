@@ -164,6 +164,26 @@ def test_a_damaged_index_is_told(compression):
 
 
 @pytest.mark.parametrize(
+    "name", ["rows/c/0/0", "time/c/0", "first/c/0", "rows/zarr.json", "time/zarr.json"]
+)
+@pytest.mark.parametrize("kept", [slice(0), slice(100, None), slice(100)], ids=str)
+def test_a_file_that_was_cut_is_told(tmp_path, name, kept):
+    store = store_of(tmp_path / "s", random_rows(200))
+    (path,) = (tmp_path / "s").glob(f"banks/person/*/{name}")
+    path.write_bytes(path.read_bytes()[kept])
+    with pytest.raises(ValueError, match=r"banks/person/.* is damaged: .*; run reelbank verify"):
+        store.bank("person").window("a.mp4", 60.0, 40.0)
+
+
+def test_offsets_that_are_not_those_of_the_rows_are_told(tmp_path):
+    store = store_of(tmp_path / "s", random_rows(200))
+    (path,) = (tmp_path / "s").glob("banks/person/*/first/c/0")
+    path.write_bytes(b"\x07" * path.stat().st_size)
+    with pytest.raises(ValueError, match=r"does not rise from 0 to the number of rows; run reel"):
+        store.bank("person").window("a.mp4", 60.0, 40.0)
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"zarr_format": 2},

@@ -1,5 +1,6 @@
 """What is committed is seen, whoever writes snapshots, collects or is killed meanwhile."""
 
+import itertools
 import uuid
 from collections.abc import Callable
 
@@ -30,10 +31,11 @@ def snapshots_of_few():
         yield
 
 
-def writer(store: Store, course: Course, num_commits: int) -> Callable[[], None]:
+def writer(store: Store, course: Course, *, removes: bool) -> Callable[[], None]:
     """Commits work of which others do some, too; now and then takes a video out."""
-    works = [(course.chance.choice(VIDEOS), course.chance.randrange(3)) for _ in range(num_commits)]
-    removals = {number for number in range(num_commits) if course.chance.random() < 0.1}
+    chance, num_commits = course.chance, course.chance.randint(2, 7)
+    works = [(chance.choice(VIDEOS), chance.randrange(3)) for _ in range(num_commits)]
+    removals = {number for number in range(num_commits) if removes and chance.random() < 0.1}
 
     def write() -> None:
         for number, (video, version) in enumerate(works):
@@ -69,10 +71,16 @@ def play(seed: int, *, num_collections: int, num_kills: int) -> None:
     open_store(uri, create=True)
     course = Course(seed)
 
-    def opened() -> Store:
-        return Store(SteppedFiles(uri, course), "id")
+    attempts = itertools.count()
 
-    actors = [writer(opened(), course, course.chance.randint(2, 7)) for _ in range(3)]
+    def opened() -> Store:
+        store = Store(SteppedFiles(uri, course), "id")
+        store.new_attempt = lambda: f"a{next(attempts)}"
+        return store
+
+    # No removal that a collection takes at once: late work from before it would count again.
+    removes = num_collections == 0
+    actors = [writer(opened(), course, removes=removes) for _ in range(3)]
     actors += [reader(course, opened, collects=num_collections > 0) for _ in range(2)]
     for _ in range(num_collections):
         grace = {"grace_seconds": 3600.0, "superseded": course.chance.random() < 0.7}
