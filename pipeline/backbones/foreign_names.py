@@ -25,7 +25,8 @@ def map_names(state: Mapping[str, Tensor], known: Collection[str]) -> dict[str, 
 
 def map_name(foreign: str, known: Collection[str]) -> str | None:
     """Our name of a foreign one; None for what belongs to the training alone."""
-    name = re.sub(r"^(module\.)+", "", foreign)
+    # `backbone.` is ours: a network and a head that were trained together on clips.
+    name = re.sub(r"^((module|backbone)\.)+", "", foreign)
     if name in known:
         return name
     if f"net.{name}" in known:

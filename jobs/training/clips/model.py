@@ -1,9 +1,11 @@
 """A 3D CNN and a head on its features, trained together.
 
-Source: Wu, PhD thesis, section 7.2.1 ("with batch normalization layers frozen"): the statistics of
-all batch norms stay as they were loaded, and their scales and shifts are trained (0 weight decay
-by `decay_norms`), as in the released code. The bank's network is another one, with its own weights.
+Source: Wu, PhD thesis, section 7.2.1 ("with batch normalization layers frozen"): statistics, scales
+and shifts of all batch norms stay as they were loaded; the released code gives its affine layers no
+gradient either. The bank's network is another one, with its own weights.
 """
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -32,16 +34,20 @@ class ClipModel(nn.Module):
         self.head = head
         self.is_frozen, self.roi_aligned = is_frozen, roi_aligned
         backbone.requires_grad_(not is_frozen)
+        for norm in self._norms():
+            norm.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "ClipModel":
-        """Switch dropout and the like; batch norms keep their statistics."""
+        """Switch dropout and the like; batch norms stay as they are."""
         super().train(mode)
         if self.is_frozen:
             self.backbone.eval()
-        for layer in self.backbone.modules():
-            if isinstance(layer, _BatchNorm):
-                layer.eval()
+        for norm in self._norms():
+            norm.eval()
         return self
+
+    def _norms(self) -> Iterator[_BatchNorm]:
+        return (one for one in self.backbone.modules() if isinstance(one, _BatchNorm))
 
     def features(self, frames: Tensor, boxes: Tensor | None, clip_of: Tensor) -> Tensor:
         """Rows (M, dim), float32, as an extraction makes them.
