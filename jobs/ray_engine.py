@@ -1,6 +1,5 @@
 """Tasks on Ray actors: a local Ray by default, the cluster at RAY_ADDRESS where it is set."""
 
-import os
 from collections import deque
 from typing import Any
 
@@ -8,15 +7,11 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from reelbank.jobs.engine import Outcome, outcome_of
+from reelbank.jobs.ray_start import start_ray
 from reelbank.jobs.worker import Task, Worker
 from reelbank.pipeline.settings import ExtractSettings, Resources
 
-OBJECT_STORE_BYTES = 80 * 2**20
-"""Ray's smallest shared memory: specs and summaries are all that passes through it."""
-
 WORKER_ENVIRONMENT = {
-    # Ray's telemetry has crashed workers while they load models.
-    "OTEL_SDK_DISABLED": "true",
     # Frames come and go by the thousand: where they are given back to the system at once, an
     # extractor's memory stays flat however long the film is.
     "MALLOC_MMAP_THRESHOLD_": "1000000",
@@ -34,7 +29,7 @@ class RayEngine:
         self._accept_decoder = accept_decoder
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
-            _start_ray()
+            start_ray(WORKER_ENVIRONMENT, {"prestart_worker_first_driver": False})
         self._settings = settings
         self._idle = deque(self._actor() for _ in range(num_extractors(settings.resources)))
         self._running: dict[Any, tuple[Any, Task]] = {}
@@ -86,26 +81,6 @@ class RayEngine:
             ray.kill(actor)
         if self._started_ray:
             ray.shutdown()
-
-
-def _start_ray() -> None:
-    """Join the cluster at RAY_ADDRESS, or start a local Ray that is as small as it can be."""
-    options: dict[str, Any] = {
-        "runtime_env": {"env_vars": WORKER_ENVIRONMENT},
-        "log_to_driver": False,
-        "logging_level": "ERROR",
-    }
-    if not os.environ.get("RAY_ADDRESS"):
-        options |= {
-            # Without a word Ray would join whatever cluster was last started on this machine.
-            "address": "local",
-            "include_dashboard": False,
-            "object_store_memory": OBJECT_STORE_BYTES,
-            "_system_config": {"prestart_worker_first_driver": False},
-        }
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(**options)
 
 
 def num_extractors(resources: Resources) -> int:

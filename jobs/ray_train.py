@@ -21,6 +21,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedErr
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from rich.console import Console
 
+from reelbank.jobs.ray_start import start_ray
 from reelbank.jobs.training.config import TrainingConfig
 from reelbank.jobs.training.loading import TrainingData
 from reelbank.jobs.training.logs import read_log
@@ -31,8 +32,6 @@ from reelbank.jobs.training.task import Task
 Make: TypeAlias = Callable[[], tuple[Task, TrainingData]]
 """Makes the task and its data in a worker; small, because it travels."""
 
-OBJECT_STORE_BYTES = 80 * 2**20
-"""Ray's smallest shared memory: nothing large passes through it."""
 LOOK_SECONDS = 1.0
 """Between two looks of the driver at the log."""
 COLLECTIVE_SECONDS = 2 * 60 * 60
@@ -54,9 +53,11 @@ def fit_on_ray(
     Starts a local Ray, or joins the one at RAY_ADDRESS. When workers died more than `max_failures`
     times, or cannot be placed, ValueError says so; so does what `fit` refuses.
     """
+    # Paths in what `make` holds are those of the driver's folder.
+    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
     started = not ray.is_initialized()
     if started:
-        _start_ray()
+        start_ray()
     run, token = run.absolute(), secrets.token_hex(4)
     arguments = {"make": make, "config": config, "run": run, "about": about, "token": token}
     try:
@@ -129,28 +130,6 @@ def _threads(num_workers: int) -> int:
     nodes = max(1, sum(1 for node in ray.nodes() if node["Alive"]))
     cpus = ray.cluster_resources().get("CPU", 1.0) / nodes
     return max(1, int(cpus / -(-num_workers // nodes)))
-
-
-def _start_ray() -> None:
-    """Join the cluster at RAY_ADDRESS, or start a local Ray that is as small as it can be."""
-    options: dict[str, Any] = {
-        # Ray's telemetry has crashed workers while they load models.
-        "runtime_env": {"env_vars": {"OTEL_SDK_DISABLED": "true"}},
-        "log_to_driver": False,
-        "logging_level": "ERROR",
-    }
-    if not os.environ.get("RAY_ADDRESS"):
-        options |= {
-            # Without a word Ray would join whatever cluster was last started on this machine.
-            "address": "local",
-            "include_dashboard": False,
-            "object_store_memory": OBJECT_STORE_BYTES,
-        }
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Paths in what `make` holds are those of the driver's folder.
-    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
-    ray.init(**options)
 
 
 @contextmanager

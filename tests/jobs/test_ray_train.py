@@ -23,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from rich.console import Console
 from reelbank.jobs import ray_train
+from reelbank.jobs.ray_start import start_ray
 from reelbank.jobs.training.loading import TrainingData
 from tests.jobs.test_ray_train import CONFIG
 from tests.jobs.training.tasks import MaskedHead, Noisy
@@ -66,7 +67,7 @@ def refused(*given):
 
 shown = io.StringIO()
 console = Console(file=shown, width=200)
-ray_train._start_ray()
+start_ray()
 results = {name: fitted(name, kind) for name, kind in (("two", MaskedHead), ("died", Deadly))}
 told = {
     "steps": {name: result.num_steps for name, result in results.items()},
