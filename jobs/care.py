@@ -41,7 +41,10 @@ def remove(
     """
     live = store.live()
     known = {video_id for stage in live.stages() for video_id in live.videos(stage)}
-    before = {video_id for commit in store.commits() for video_id in commit.removes} - known
+    columns = store.columns()
+    removals = columns.commits(columns.removals)
+    before = {video_id for commit in removals for video_id in commit.removes} - known
+    known |= _told_of(store) - before
     wanted = tuple(dict.fromkeys(video_ids))
     for video_id in wanted:
         if video_id not in known and video_id not in before:
@@ -54,6 +57,12 @@ def remove(
             return None
         store.remove(there, run=REMOVAL_RUN)
     return RemoveReport(there, tuple(video_id for video_id in wanted if video_id in before))
+
+
+def _told_of(store: Store) -> set[str]:
+    """Videos in the records of runs: of a file that could not be read there is nothing else."""
+    totals = (run.get("totals") or {} for run in store.runs())
+    return {video_id for one in totals for video_id in one.get("status", ())}
 
 
 def show_removal(report: RemoveReport | None, console: Console) -> None:

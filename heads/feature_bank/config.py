@@ -15,7 +15,7 @@ Padding = Literal["masked", "counted"]
 TimeEmbedding = Literal["none", "sinusoidal"]
 Bank = Literal["long_term", "short_term", "none"]
 Loss = Literal["sigmoid", "softmax"]
-Init = Literal["published", "fan_in"]
+Init = Literal["published", "he"]
 InputNorm = Literal["none", "batch"]
 
 
@@ -47,8 +47,8 @@ class OperatorConfig:
     dropout: float = 0.2
     """Probability on the reduced clip, the reduced rows and what each layer adds; 0: none."""
     init: Init = "published"
-    """How maps begin: `published`: from N(0, 0.01), the last of each layer as zero; `fan_in`: all
-    from N(0, 1 / width of their input), beyond the thesis: see `linear.py`."""
+    """How maps begin: `published`: from N(0, 0.01), the last of each layer as zero; `he`: all
+    from N(0, 2 / width of their input), beyond the thesis: see `linear.py`."""
     time_embedding: TimeEmbedding = "none"
     """`sinusoidal` adds to each reduced row a linear map of sines and cosines of its time relative
     to the clip's: beyond the thesis, whose operators do not know the order of rows."""

@@ -30,7 +30,7 @@ class Standardised(nn.BatchNorm1d):
     def of_existing(self, rows: Tensor, mask: Tensor) -> Tensor:
         """(B, W, dim) with zeros where `mask` (B, W) is false; what lies there is not even read."""
         slots = mask.flatten().nonzero().squeeze(1)
-        existing = self(rows.flatten(0, 1).index_select(0, slots).to(self._dtype))
+        existing: Tensor = self(rows.flatten(0, 1).index_select(0, slots).to(self._dtype))
         empty = existing.new_zeros(mask.numel(), existing.shape[1])
         return empty.index_copy(0, slots, existing).view(*mask.shape, -1)
 

@@ -8,7 +8,7 @@ begins as zero, so that a new operator hands on the reduced clip.
 
 Departures: padded slots are masked, and a window without rows adds nothing; `padding="counted"`
 takes them for zero vectors, as the released code does. Clips that share a window share its
-dropout. The reduction runs over the rows that exist and over no others. `init="fan_in"` is ours.
+dropout. The reduction runs over the rows that exist and over no others. `init="he"` is ours.
 """
 
 import torch

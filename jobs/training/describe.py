@@ -11,7 +11,16 @@ from reelbank.jobs.training.labelled.samples import Samples
 from reelbank.jobs.training.settings import TrainSettings
 from reelbank.stores.bank import FeatureBank
 
-_TELLING = ("kind", "category", "dim", "model", "clip", "seed", "weights_digest", "key_step_seconds")
+_TELLING = (
+    "kind",
+    "category",
+    "dim",
+    "model",
+    "clip",
+    "seed",
+    "weights_digest",
+    "key_step_seconds",
+)
 """What of a bank's metadata must be the same where a checkpoint is used."""
 
 

@@ -1,6 +1,7 @@
 """Live units written anew, together: tables and, where needed, bank groups; one commit."""
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,6 +30,8 @@ def write_moved(
     Gives the bytes written.
     """
     stage = items[0].unit.stage
+    if label_set_of(stage) is not None:
+        items = _with_details(items)
     key = store.commit_key(stage, [item.unit for item in items])
     attempt, bank = store.new_attempt(), bank_of(stage)
     moved, files = (
@@ -52,6 +55,14 @@ def write_moved(
     if store.move(stage, moved, files, groups=groups, attempt=attempt) is None:
         raise ValueError(f"the commit of {len(items)} moved units was not created; try again")
     return sum(entry.num_bytes for entry in files if entry.path not in old_groups)
+
+
+def _with_details(items: Sequence[LiveUnit]) -> list[LiveUnit]:
+    """Of a label set the first unit tells whence it came: another, where its video was removed."""
+    newest = max(items, key=lambda item: item.order).commit
+    told = max((unit.details for unit in newest.units), key=len)
+    first = replace(items[0], unit=replace(items[0].unit, details=told))
+    return [first, *items[1:]]
 
 
 def _write_lines(

@@ -73,6 +73,19 @@ def test_removing_twice_is_told(store):
     assert said(show_removal, found) == "removed before: 'one.mp4'\n"
 
 
+def test_a_file_that_only_the_record_of_a_run_tells_of_can_be_removed(store):
+    record = {"started": "2026-01-02", "totals": {"status": {"one.mp4": "ok", "cut.mp4": "failed"}}}
+    store.write_run("r2", record)
+    with pytest.raises(ValueError, match=r"closest of 3: 'cut\.mp4'"):
+        remove(store, ["cut.mp3"], confirm=never)
+    assert remove(store, ["cut.mp4"], confirm=lambda question: True).videos == ("cut.mp4",)
+    assert remove(store, ["cut.mp4"], confirm=never).removed_before == ("cut.mp4",)
+    assert collect(store, grace_seconds=0).runs == ("r2",)
+    assert store.runs()[1]["totals"]["status"] == {"one.mp4": "ok"}
+    with pytest.raises(ValueError, match="unknown video"):
+        remove(store, ["cut.mp4"], confirm=never)
+
+
 def test_names_that_are_markup_or_break_lines_are_shown_as_they_are(store):
     name = "[bold]a\nb[/bold].mp4"
     add_detections(store, {name: (0, 1)}, 1)

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from reelbank.jobs.evaluate import evaluate, evaluate_actions, evaluate_ensemble
+from reelbank.jobs.recipe import resolved_yaml
 from reelbank.jobs.train import train
 from reelbank.jobs.training.checkpoints import checkpoints_of
 from reelbank.jobs.training.logs import read_log
@@ -18,6 +19,7 @@ from reelbank.jobs.training.settings import (
     LongTermSettings,
     OperatorConfig,
 )
+from tests.jobs.extraction import command
 from tests.jobs.labelled_store import make_labelled_store, recipe, training
 
 pytestmark = pytest.mark.usefixtures("one_arithmetic_thread")
@@ -196,7 +198,14 @@ def test_more_workers_than_one_need_ray(labelled_store, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_two_workers_of_ray_learn_from_the_store(labelled_store, tmp_path):
-    found = train(RECIPE, labelled_store, tmp_path / "run", engine="ray", num_workers=2)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(resolved_yaml(RECIPE))
+    where = ("--store", labelled_store.uri, "--run", tmp_path / "run")
+    # In a process of its own, as Ray leaves warnings behind.
+    done = command("train", path, *where, "--engine", "ray", "--workers", "2", timeout=500)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert found["step"] == 8
     assert evaluate(RECIPE, tmp_path / "run", labelled_store)["metrics"] == found["metrics"]

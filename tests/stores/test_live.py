@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -227,6 +228,37 @@ def same(live, found):
     assert live.fingerprint() == direct.fingerprint()
     assert live.all_files() == direct.all_files()
     return True
+
+
+@given(commits())
+def test_columns_answer_as_the_commits_do(found):
+    columns = CommitColumns(ledger_of(found).columns())
+    live = model(found)
+    assert list(columns.commits()) == [columns.commit(number) for number in range(len(columns))]
+    assert {one.name for one in columns.commits()} == {one.name for one in found}
+    for number, one in enumerate(columns.commits()):
+        assert columns.num_units[number] == len(one.units)
+        assert columns.num_live[number] == sum(name == one.name for name, _ in live)
+    for video in "abcd":
+        about = {columns.names[number] for number in columns.numbers_about({video})}
+        units = {one.name for one in found if video in {part.video_id for part in one.units}}
+        assert about == units | {one.name for one in found if video in one.removes}
+    for one in found:
+        path = {entry.path for entry in one.files}
+        naming = {columns.names[number] for number in columns.numbers_naming(path)}
+        assert naming == {other.name for other in found if path & {e.path for e in other.files}}
+    assert columns.paths == {entry.path for one in found for entry in one.files}
+    moved = [part for one in found for part in one.units if part.origin is not None]
+    assert columns.has_moved == bool(moved)
+    for run in {one.run for one in found}:
+        own = Counter(
+            one.stage
+            for one in found
+            if one.run == run
+            for part in one.units
+            if part.origin is None
+        )
+        assert Counter(columns.num_units_of(run)) == own
 
 
 @given(commits())

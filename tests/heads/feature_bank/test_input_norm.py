@@ -18,7 +18,7 @@ def head_of(bank="long_term", seed=0, input_norm="batch", **operator):
         bank=bank,
         input_norm=input_norm,
         classifier_dropout=0.0,
-        operator=OperatorConfig(**{"inner_dim": 8, "dropout": 0.0, "init": "fan_in", **operator}),
+        operator=OperatorConfig(**{"inner_dim": 8, "dropout": 0.0, "init": "he", **operator}),
     )
     return make_head(config)
 
@@ -94,7 +94,7 @@ def test_windows_differ_from_the_first_step_on_only_with_standardised_rows():
             short_term_dim=32,
             num_classes=1,
             input_norm=norm,
-            operator=OperatorConfig(inner_dim=64, dropout=0.0, init="fan_in", num_layers=1),
+            operator=OperatorConfig(inner_dim=64, dropout=0.0, init="he", num_layers=1),
         )
         head = make_head(config)
         queries = torch.zeros(64, 1, 32)
@@ -107,16 +107,16 @@ def test_windows_differ_from_the_first_step_on_only_with_standardised_rows():
     assert spread["batch"] > 5 * spread["none"]
 
 
-def test_maps_that_begin_by_their_width_keep_the_variance():
+def test_maps_that_begin_by_their_width_have_variance_two_over_it():
     torch.manual_seed(0)
     head = make_head(
         FeatureBankHeadConfig(
             short_term_dim=256,
             num_classes=1,
-            operator=OperatorConfig(inner_dim=128, init="fan_in", affinity="concatenation"),
+            operator=OperatorConfig(inner_dim=128, init="he", affinity="concatenation"),
         )
     )
     for one in head.operator.modules():
         if isinstance(one, torch.nn.Linear):
-            assert float(one.weight.detach().square().sum(1).mean()) == pytest.approx(1.0, rel=0.35)
+            assert float(one.weight.detach().square().sum(1).mean()) == pytest.approx(2.0, rel=0.35)
             assert not one.bias.any() if one.bias is not None else True

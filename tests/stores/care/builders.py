@@ -111,7 +111,7 @@ def add_bank(store, work, salt):
     return commit_bank(store, "clip", pieces)
 
 
-def add_labels(store, videos, salt, name="ava"):
+def add_labels(store, videos, salt, name="ava", details=None):
     """Bring in a label set with a line for each of these videos."""
     lines = pa.Table.from_pylist(
         [
@@ -132,7 +132,9 @@ def add_labels(store, videos, salt, name="ava"):
         [{"task": "action", "label_id": 1, "label": f"act {salt}", "evaluated": True}],
         schema=pa.schema([f for f in SCHEMAS["classes"] if f.name not in ("label_set", "version")]),
     )
-    return store.commit_labels(name, "1", lines=lines, classes=classes, details={}, run="import")
+    return store.commit_labels(
+        name, "1", lines=lines, classes=classes, details=details or {}, run="import"
+    )
 
 
 def snapshot_sizes(store):

@@ -10,6 +10,7 @@ from hypothesis import Phase, given, settings
 
 import reelbank.stores.care.compact
 from reelbank import open_store
+from reelbank.stores.care.collect import collect
 from reelbank.stores.care.compact import compact, compact_if_due
 from reelbank.stores.care.verify import verify
 from tests.stores.builders import commit_bank, commit_lines, detection_lines, filled_store, unit
@@ -163,6 +164,17 @@ def test_files_that_hold_a_removed_video_are_rewritten_without_it(store, banks):
         paths = [entry.path] if entry.kind == "table" else store.files.walk(entry.path)
         assert not any(b"a.mp4" in store.files.read(path) for path in paths)
     assert compact(store).commits_after == 0
+
+
+def test_a_label_set_tells_whence_it_came_though_its_first_video_was_removed(store):
+    details = {"time_offset": 1.5, "files": [{"name": "ava_train.csv", "sha256": "00"}]}
+    add_labels(store, ["a.mp4", "b.mp4", "c.mp4"], 1, details=details)
+    for removed in ("a.mp4", "b.mp4"):
+        store.remove([removed], run="remove")
+        compact(store)
+        collect(store, grace_seconds=0)
+    (unit,) = store.live().units(stage="labels:ava@1")
+    assert (unit.video_id, unit.details) == ("c.mp4", details)
 
 
 def test_a_removed_video_that_was_extracted_again_leaves_its_old_rows(store):
