@@ -7,7 +7,7 @@ VIDEO ?=
 # Two processes; a file's tests stay together, for what they share. A Ray of two cores needs both.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: install demo test test-all check format clean
+.PHONY: install demo demo-heads test test-all check format clean
 
 install: $(STAMP)
 
@@ -19,6 +19,9 @@ $(STAMP): pyproject.toml infra/constraints.txt
 
 demo: install
 	$(BIN)/reelbank demo --folder demo $(if $(VIDEO),--video '$(VIDEO)')
+
+demo-heads: install
+	$(BIN)/reelbank demo-heads
 
 test: install
 	$(PYTEST) --ignore=tests/jobs/test_ray.py
@@ -44,4 +47,4 @@ format: install
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf demo demo-heads build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -47,6 +47,20 @@ def theatre(
         console.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)
 
 
+@app.command("demo-heads")
+def demo_heads(
+    folder: Annotated[Path, typer.Option(help="Where films, store, runs and report go.")] = Path(
+        "demo-heads"
+    ),
+    size: Annotated[str, typer.Option(help="tiny, small or full.")] = "small",
+    engine: Annotated[str, typer.Option(help="ray or inline.")] = "ray",
+) -> None:
+    """Make two hours of film, train four heads on them, and write FOLDER/report.html."""
+    from reelbank.jobs.demo_heads import run_demo_heads
+
+    raise typer.Exit(run_demo_heads(folder, size=size, engine=engine, console=Console()))
+
+
 RecipeArgument = Annotated[str, typer.Argument(help="Shipped recipe, or a YAML file.")]
 OverridesOption = Annotated[
     list[str] | None,

@@ -23,6 +23,7 @@ from reelbank.stores.snapshots import (
     write_snapshot,
 )
 
+_COMMITS_ON_TWO_PAGES = 2_000
 _TRUSTED_SECONDS = 2.0
 _TRIES = 5
 
@@ -165,7 +166,7 @@ class History:
         self._is_collecting = epoch < news.epoch
         self._lists_all = self._is_thorough or self._is_collecting or not is_numbered
         if self._lists_all or found is None:
-            self._start(found, self._listed())
+            self._start(found, self._listed(0 if found is None else len(found.columns)))
             self._known = news.newest
             return
         self._known = found.serial
@@ -175,7 +176,7 @@ class History:
         self._add(news.announced)
 
     def _take_in_all(self, news: News) -> None:
-        names = self._listed()
+        names = self._listed(len(self.ledger))
         if self.ledger.names - names:
             # Someone removed commits.
             self._start(newest_snapshot(self._files, news), names)
@@ -196,9 +197,11 @@ class History:
             self.ledger.add(commit)
             self._live = None
 
-    def _listed(self) -> set[str]:
+    def _listed(self, num_expected: int) -> set[str]:
         """File names of all commits."""
-        names = self._files.list_digests(layout.COMMITS)
+        many = num_expected > _COMMITS_ON_TWO_PAGES
+        files = self._files
+        names = files.list_digests(layout.COMMITS) if many else files.list_names(layout.COMMITS)
         # Stores made before have the markers of collections here.
         self._epoch = max(self._epoch, *(layout.parse_epoch_name(name) or 0 for name in names), 0)
         return set(filter(layout.parse_commit_name, names))

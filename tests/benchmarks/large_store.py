@@ -176,25 +176,23 @@ STAGES = {
 }
 
 
-def fill(store: Store, size: Size, *, per_commit: int, console: Console) -> None:
-    """Write everything, so many videos in each commit; banks in larger groups."""
+def fill(store: Store, size: Size, *, console: Console) -> None:
+    """Write everything, a commit for each video and stage; banks in larger groups."""
     began = time.perf_counter()
-    for first in range(0, size.videos, max(CHUNK, per_commit)):
-        last = min(first + max(CHUNK, per_commit), size.videos)
-        tables = make_chunk(size, first, last)
-        _commit_bank(store, size.names(first, last), tables["detections"])
-        names = size.names(first, last)
-        for low in range(0, len(names), per_commit):
-            some = names[low : low + per_commit]
+    for first in range(0, size.videos, CHUNK):
+        names = size.names(first, min(first + CHUNK, size.videos))
+        tables = make_chunk(size, first, first + len(names))
+        _commit_bank(store, names, tables["detections"])
+        for name in names:
             for stage, written in STAGES.items():
-                _commit(store, stage, some, {name: _of(tables[name], some) for name in written})
-        if last % 1000 == 0:
-            console.print(f"{last} videos, {time.perf_counter() - began:.0f} s")
+                _commit(store, stage, name, {one: _of(tables[one], name) for one in written})
+        if (first + CHUNK) % 1000 == 0:
+            console.print(f"{first + CHUNK} videos, {time.perf_counter() - began:.0f} s")
 
 
-def _of(table: pa.Table, names: list[str]) -> pa.Table:
-    """Lines of neighbouring videos; tables are sorted by video."""
-    low, high = _bounds(table, names[0])[0], _bounds(table, names[-1])[1]
+def _of(table: pa.Table, name: str) -> pa.Table:
+    """Lines of a video; tables are sorted by video."""
+    low, high = _bounds(table, name)
     return table.slice(low, high - low)
 
 
@@ -218,8 +216,8 @@ def _bounds(table: pa.Table, name: str) -> tuple[int, int]:
     return edges[0], edges[1]
 
 
-def _commit(store: Store, stage: str, names: list[str], tables: dict[str, pa.Table]) -> None:
-    units = [_unit(name, stage) for name in names]
+def _commit(store: Store, stage: str, name: str, tables: dict[str, pa.Table]) -> None:
+    units = [_unit(name, stage)]
     key, attempt = store.commit_key(stage, units), store.new_attempt()
     files = [
         store.write_table(table, key=key, attempt=attempt, data=data)
@@ -379,7 +377,7 @@ def run(folder: Path, size: Size, console: Console) -> dict[str, Any]:
     raw = open_store(str(folder / "raw"), create=True)
     began = time.perf_counter()
     if not raw.live():
-        fill(raw, size, per_commit=1, console=console)
+        fill(raw, size, console=console)
     seconds_to_make = time.perf_counter() - began
     lines = list(measure(raw, "raw", size))
     show(lines, console)
