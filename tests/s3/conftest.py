@@ -1,13 +1,17 @@
 """One server for the session; every test has an address of its own."""
 
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from reelbank.stores import s3
+from reelbank.stores.files import Files
 from reelbank.stores.s3 import S3
+from reelbank.stores.store import Store, open_store
 from tests.s3.faults import FaultyProxy, faulty_proxy
 from tests.s3.server import S3Server, forget_connections, s3_server
+from tests.stores.builders import filled_store
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +24,25 @@ def server() -> Iterator[S3Server]:
 def uri(server: S3Server) -> str:
     """Where nothing is yet."""
     return server.new_uri()
+
+
+@pytest.fixture(scope="session")
+def filled() -> dict[str, bytes]:
+    """Path -> bytes of a filled store, made in memory."""
+    files = filled_store(open_store(f"memory://{secrets.token_hex(4)}", create=True)).files
+    return {path: files.read(path) for path in files.walk("")}
+
+
+@pytest.fixture
+def put(uri: str) -> Callable[[dict[str, bytes]], Store]:
+    """Brings a store that was made elsewhere to the address: quicker than to fill it there."""
+
+    def bring(found: dict[str, bytes]) -> Store:
+        files = Files(uri)
+        files.fs.pipe({files.absolute(path): data for path, data in found.items()})
+        return open_store(uri)
+
+    return bring
 
 
 @pytest.fixture

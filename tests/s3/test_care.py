@@ -1,6 +1,8 @@
 """Looking after a store on S3: compaction, removal, collection, comparison, migration, export."""
 
+import secrets
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -34,9 +36,15 @@ def worked_on(store: Store) -> Store:
     return store
 
 
+@pytest.fixture(scope="module")
+def made() -> dict[str, bytes]:
+    files = worked_on(open_store(f"memory://{secrets.token_hex(4)}", create=True)).files
+    return {path: files.read(path) for path in files.walk("")}
+
+
 @pytest.fixture
-def store(uri: str) -> Store:
-    return worked_on(open_store(uri, create=True))
+def store(made: dict[str, bytes], put: Callable[[dict[str, bytes]], Store]) -> Store:
+    return put(made)
 
 
 def answers(store: Store) -> list[list[dict]]:

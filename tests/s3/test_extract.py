@@ -60,6 +60,7 @@ def test_an_extraction_on_ray_leaves_the_same(film, undisturbed, uri):
     assert open_store(uri).fingerprint() == undisturbed
 
 
+@pytest.mark.slow
 def test_a_killed_extraction_goes_on_where_it_stopped(film, undisturbed, uri):
     kill_after(4, film, uri)
     before = open_store(uri).fingerprint()

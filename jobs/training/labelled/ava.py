@@ -1,8 +1,8 @@
 """Actions of persons at key times, as in AVA: items are boxes, the measure is frame mAP.
 
 Source: Wu et al., Long-Term Feature Banks, CVPR 2019, section 4: detections of score 0.9 or more
-learn the classes of the labelled box that they overlap by 0.9 or more; those of score 0.85 or more
-are tested. Excluded moments are neither learned from nor tested.
+learn the classes of the labelled box that they overlap by 0.9 or more, or that they have none;
+those of score 0.85 or more are tested. Excluded moments are neither learned from nor tested.
 """
 
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class AvaTask:
         self.classes: Classes = read_classes(store, labels.set, TASK, labels.evaluated)
 
     def training(self) -> Samples:
-        """Detections that show a labelled box, with the classes of this box."""
+        """Detections beside labelled boxes, with the classes of the one they show, if any."""
         known = self.ground_truth()
         found = read_detections(self._store, known.videos, self._features.category)
         found = found.take(found.scores >= self._labels.min_score)
@@ -72,9 +72,8 @@ class AvaTask:
         assert known.boxes is not None
         assert known.targets is not None
         shown, overlap = best_overlaps(found.boxes, clip, known.boxes, known.clip)
-        is_shown = (shown >= 0) & (overlap >= self._labels.min_iou)
-        found = found.take(is_shown)
-        targets = known.targets[shown[is_shown]]
+        is_shown = overlap >= self._labels.min_iou
+        targets = np.where(is_shown[:, None], known.targets[shown], np.uint8(0))
         return boxed_clips(
             known.videos,
             found.video,

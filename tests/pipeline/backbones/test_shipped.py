@@ -57,12 +57,12 @@ def test_a_name_of_shipped_weights_is_no_path(tmp_path, monkeypatch):
     assert set(SHIPPED) <= set(BACKBONES)
 
 
+@pytest.mark.slow
 def test_rows_of_people_in_films_never_seen_tell_their_movements(tmp_path):
     theatre = make_theatre(tmp_path, "tiny", seed=7, processes=1)
     people = read_people(theatre)
     films = {path.stem: decoded(path) for path in sorted(theatre.films.iterdir())}
     clip = BackboneSettings(name="slowonly_tiny", weights="theatre", short_side=64).resolved()
-    torch.set_num_threads(1)
     backbone = build_backbone("slowonly_tiny", weights="theatre").module
     rows, targets = {}, {}
     for split in ("train", "test"):
