@@ -17,6 +17,10 @@ from reelbank.jobs.training.settings import TrainSettings
 from reelbank.stores.store import Store
 
 
+_SAID = ("kind", "model", "dim", "seed", "weights_digest")
+"""What is said of a bank; the JSON holds all."""
+
+
 def training_plan(settings: TrainSettings, store: Store) -> dict[str, Any]:
     """Plain JSON; everything that a training checks before its first step is checked."""
     prepared, config = prepare(settings, store), settings.training
@@ -53,7 +57,7 @@ def _sentences(found: Mapping[str, Any]) -> list[str]:
     if found["labelled_boxes"] is not None:
         lines.append(f"labelled boxes in training: {found['labelled_boxes']}")
     lines += [
-        f"{role}: {', '.join(f'{name} {value}' for name, value in facts.items())}"
+        f"{role}: {', '.join(f'{name} {facts[name]}' for name in _SAID if facts.get(name))}"
         for role, facts in found["features"].items()
     ]
     parameters = found["parameters"]

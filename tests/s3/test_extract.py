@@ -26,7 +26,7 @@ SETTINGS = (*SMALL, "part_minutes=0.05")
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("film") / "film.mp4"
-    return write_video(path, numbered_frames(7 * 20, 96, 72), rate=20)
+    return write_video(path, numbered_frames(5 * 20, 96, 72), rate=20)
 
 
 @pytest.fixture(scope="module")

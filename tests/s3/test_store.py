@@ -228,6 +228,7 @@ print(json.dumps(won))
 """
 
 
+@pytest.mark.slow
 def test_of_two_processes_that_commit_one_stage_exactly_one_wins(uri):
     store = open_store(uri, create=True)
     start = str(time.time() + 5)
