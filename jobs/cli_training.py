@@ -119,14 +119,27 @@ def evaluate(
     checkpoint: CheckpointOption,
     store: StoreOption,
     overrides: OverridesOption = None,
+    nouns: Annotated[
+        tuple[str, Path] | None,
+        typer.Option(
+            metavar="RECIPE CHECKPOINT",
+            help="With a recipe of verbs: that of nouns; actions are measured too.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Test a checkpoint, perhaps with other splits, classes or views than in its training."""
     from reelbank.jobs.evaluate import evaluate as run_evaluation
+    from reelbank.jobs.evaluate import evaluate_actions
     from reelbank.jobs.recipe import load_recipe
     from reelbank.jobs.training.settings import TrainSettings
 
-    found = run_evaluation(load_recipe(recipe, overrides or [], TrainSettings), checkpoint, store)
+    settings = load_recipe(recipe, overrides or [], TrainSettings)
+    if nouns is None:
+        found = run_evaluation(settings, checkpoint, store)
+    else:
+        others = (load_recipe(nouns[0], overrides or [], TrainSettings), nouns[1])
+        found = evaluate_actions([(settings, checkpoint)], [others], store)
     _show(found, Console(), as_json=as_json)
 
 

@@ -30,6 +30,8 @@ def start_ray(
     }
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Of the steps of its start this one alone can be told to take longer than 30 seconds.
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "120")
     if os.environ.get("RAY_ADDRESS"):
         ray.init(**options)
         return
@@ -50,7 +52,7 @@ def _start_local(options: Mapping[str, Any]) -> None:
             ray.init(**options)
         except Exception as error:
             ray.shutdown()
-            if "timed out" not in str(error):
+            if "timed out" not in str(error).lower():
                 raise
             if attempt == ATTEMPTS:
                 raise ValueError(

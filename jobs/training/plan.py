@@ -16,7 +16,6 @@ from reelbank.jobs.training.scoring import Prepared
 from reelbank.jobs.training.settings import TrainSettings
 from reelbank.stores.store import Store
 
-
 _SAID = ("kind", "model", "dim", "seed", "weights_digest")
 """What is said of a bank; the JSON holds all."""
 
