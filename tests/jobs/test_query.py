@@ -56,8 +56,8 @@ def test_a_place_that_cannot_be_written_to_is_told_before_the_query(tmp_path, na
     (tmp_path / "folder.csv" / "kept").write_text("kept")
     with pytest.raises(ValueError, match=words):
         file_writer(tmp_path / name)
+    (tmp_path / "folder.npz").mkdir()
     with pytest.raises(ValueError, match=words.replace("csv", "npz")):
-        (tmp_path / "folder.npz").mkdir()
         checked_features_path((tmp_path / name).with_suffix(".npz"))
 
 
