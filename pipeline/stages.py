@@ -118,8 +118,8 @@ def backbone_digest(backbone: BackboneSettings) -> str | None:
     path = weights_path(backbone.name, backbone.weights)
     if not Path(path).is_file():
         raise ValueError(
-            f"backbone {backbone.name}: weights file {backbone.weights} is not there; correct the "
-            "path, or use null for untrained weights"
+            f"backbone {backbone.name}: {backbone.weights} is neither a weights file nor the name "
+            "of weights that ship for it; correct the path, or use null for untrained weights"
         )
     return check_sha256(path, backbone.sha256)
 

@@ -30,7 +30,7 @@ UNREADABLE = -1
 CATEGORIES = ("person", "car", "person", "person")
 
 RECIPE = (
-    "backbones.main={name: canary, short_side: 112, batch_size: 3}",
+    "backbones.main={name: canary, weights: null, short_side: 112, batch_size: 3}",
     "banks={person: {dtype: float32}, clip: {dtype: float32}}",
     "banks.object={kind: object, dtype: float32}",
     "banks.grid={kind: grid, dtype: float32}",

@@ -335,13 +335,13 @@ def test_the_reader_of_a_long_answer_may_leave(done):
 # info, status, verify
 
 
-def test_info_counts_what_is_there_and_marks_untrained_banks(done):
+def test_info_counts_what_is_there_and_names_the_weights_of_banks(done):
     told = reelbank("info", "--store", done.store.uri, "--json").json
     assert told["videos"] == {"ok": 2, "partial": 1}
-    assert told["banks"]["clip"]["untrained"] is True
+    assert told["banks"]["clip"]["untrained"] is False
     text = reelbank("info", "--store", done.store.uri).out
     [clip] = [line for line in text.splitlines() if line.startswith("clip ")]
-    assert "UNTRAINED" in clip
+    assert told["banks"]["clip"]["weights_digest"][:12] in clip.split()
     assert str(told["banks"]["clip"]["rows"]) in clip.split()
     assert "2 ok" in text
     assert "1 partial" in text
