@@ -60,20 +60,26 @@ class History:
 
     def create(self, draft: Commit) -> Commit | None:
         """Put the commit on disk, as a new generation where it was superseded; None: too late."""
-        previous = self.committed(draft.key)
-        if previous is not None and self.ledger.is_live(previous):
-            return None
-        commit = replace(
-            draft,
-            replaces=self.ledger.overlapped(draft.units),
-            created=_now(),
-            # Never the name of a commit that a collection deleted: snapshots may still hold that.
-            generation=max(self._epoch, 0 if previous is None else previous.generation + 1),
-        )
-        # Before the commit: no reader may miss one that is there. Under a name of its own, so that
-        # nobody takes it away for another's sake.
-        token = secrets.token_hex(4)
-        self._files.write_new(layout.announcement_path(commit.name, token), b"")
+        announced = ""
+        for _ in range(_TRIES):
+            previous = self.committed(draft.key)
+            if previous is not None and self.ledger.is_live(previous):
+                return None
+            commit = replace(
+                draft,
+                replaces=self.ledger.overlapped(draft.units),
+                created=_now(),
+                # Never the name of a commit that a collection deleted: snapshots may still hold it.
+                generation=max(self._epoch, 0 if previous is None else previous.generation + 1),
+            )
+            if commit.name == announced:
+                break
+            # Before the commit: no reader may miss one that is there. Under a name of its own, so
+            # that nobody takes it away for another's sake.
+            announced, token = commit.name, secrets.token_hex(4)
+            self._files.write_new(layout.announcement_path(announced, token), b"")
+            # A collection may have begun since the last look.
+            self._take_in()
         created = self._files.create(layout.commit_path(commit.name), commit.to_json())
         if not created:
             self.refresh()

@@ -104,25 +104,25 @@ def play(seed: int, *, num_collections: int, num_kills: int) -> None:
 
 
 @given(st.integers(0, 10**9))
-@settings(max_examples=15)
+@settings(max_examples=8)
 def test_whoever_looks_sees_every_commit_that_was_there(seed):
     play(seed, num_collections=0, num_kills=0)
 
 
 @given(st.integers(0, 10**9))
-@settings(max_examples=8)
+@settings(max_examples=5)
 def test_writers_may_be_killed_anywhere(seed):
     play(seed, num_collections=0, num_kills=2)
 
 
 @given(st.integers(0, 10**9))
-@settings(max_examples=8)
+@settings(max_examples=5)
 def test_a_collection_meanwhile_changes_nothing_that_counts(seed):
     play(seed, num_collections=1, num_kills=0)
 
 
 @given(st.integers(0, 10**9))
-@settings(max_examples=8)
+@settings(max_examples=5)
 def test_a_collection_may_be_killed_meanwhile(seed):
     play(seed, num_collections=1, num_kills=3)
 

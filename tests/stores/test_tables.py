@@ -67,7 +67,7 @@ def everything(store, table):
     return [line for piece in pieces for line in piece.to_pylist()]
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 9), st.data())
 def test_lines_are_those_of_reading_everything(rows_per_group, data):
     with pytest.MonkeyPatch.context() as patch:

@@ -60,7 +60,7 @@ def aged(store, seconds):
 
 
 @given(steps())
-@settings(max_examples=25, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=15, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 def test_the_live_set_is_the_same_whatever_happened_to_the_store(history):
     store = open_store(f"memory://{uuid.uuid4().hex}", create=True)
     for salt, step in enumerate(history):
@@ -79,7 +79,7 @@ def test_the_live_set_is_the_same_whatever_happened_to_the_store(history):
 
 
 @given(steps())
-@settings(max_examples=20, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=12, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 def test_killed_at_any_deletion_it_leaves_a_sound_store_and_the_next_one_ends_the_job(history):
     store = open_store(f"memory://{uuid.uuid4().hex}", create=True)
     for salt, step in enumerate(history):

@@ -34,7 +34,7 @@ def store(tmp_path):
 
 
 @given(steps())
-@settings(max_examples=30, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=20, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 def test_readers_see_the_same_before_and_after_whatever_happened_to_the_store(history):
     store = memory_store()
     for salt, step in enumerate(history):
