@@ -409,7 +409,7 @@ def test_absent_weights_are_refused_before_any_work(tmp_path, film, kind):
         "extract", film, "--store", tmp_path / "s", *weights(kind, tmp_path / "gone.pth")
     )
     assert str(tmp_path / "gone.pth") in said
-    assert "is not there" in said
+    assert "is not there" in said or "is neither a weights file" in said
     assert "correct the path" in said
     assert not (tmp_path / "s").exists()
 
