@@ -24,18 +24,17 @@ LONG_AGO = "2026-01-01T00:00:00+00:00"
 
 @pytest.fixture(autouse=True, scope="module")
 def snapshots_of_few():
-    """A snapshot after every second commit; commits are old enough to be collected at once."""
+    """A snapshot after every second commit."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(history, "COMMITS_PER_SNAPSHOT", 2)
-        patch.setattr(history, "_now", lambda: LONG_AGO)
         yield
 
 
-def writer(store: Store, course: Course, *, removes: bool) -> Callable[[], None]:
+def writer(store: Store, course: Course) -> Callable[[], None]:
     """Commits work of which others do some, too; now and then takes a video out."""
     chance, num_commits = course.chance, course.chance.randint(2, 7)
     works = [(chance.choice(VIDEOS), chance.randrange(3)) for _ in range(num_commits)]
-    removals = {number for number in range(num_commits) if removes and chance.random() < 0.1}
+    removals = {number for number in range(num_commits) if chance.random() < 0.1}
 
     def write() -> None:
         for number, (video, version) in enumerate(works):
@@ -66,21 +65,26 @@ def live_of(ledger: Ledger) -> set[tuple[object, str]]:
     return {(item.unit.span, item.unit.key) for item in ledger.live_set().items}
 
 
+def fill(store: Store, course: Course) -> None:
+    """Work from so long ago that a collection may take of it what does not count."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "_now", lambda: LONG_AGO)
+        for _ in range(2):
+            writer(store, course)()
+
+
 def play(seed: int, *, num_collections: int, num_kills: int) -> None:
     uri = f"memory://{uuid.uuid4().hex}"
     open_store(uri, create=True)
-    course = Course(seed)
-
-    attempts = itertools.count()
+    course, attempts = Course(seed), itertools.count()
 
     def opened() -> Store:
         store = Store(SteppedFiles(uri, course), "id")
         store.new_attempt = lambda: f"a{next(attempts)}"
         return store
 
-    # No removal that a collection takes at once: late work from before it would count again.
-    removes = num_collections == 0
-    actors = [writer(opened(), course, removes=removes) for _ in range(3)]
+    fill(opened(), course)
+    actors = [writer(opened(), course) for _ in range(3)]
     actors += [reader(course, opened, collects=num_collections > 0) for _ in range(2)]
     for _ in range(num_collections):
         grace = {"grace_seconds": 3600.0, "superseded": course.chance.random() < 0.7}

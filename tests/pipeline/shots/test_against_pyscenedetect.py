@@ -72,6 +72,8 @@ UNCUT = [
     "ax_phone_vfr_hevc_rot.mp4",
     "mmt_mot17_04_first8.mp4",
 ]
+LONG = ("moviepy_bbb_0_30.webm", "chthomos_bbb_480p_30s.mp4")
+"""Half a minute of the film of which others show a few seconds."""
 
 
 def clips(*names: str, slow: tuple[str, ...] = ()):
@@ -82,7 +84,10 @@ def video(name: str):
     return shared_data() / "videos" / name
 
 
-@pytest.mark.parametrize("clip", clips(*EDITED, *ODD, slow=tuple(UNCUT)))
+QUICK = [name for name in (*EDITED, *ODD) if name not in LONG]
+
+
+@pytest.mark.parametrize("clip", clips(*QUICK, slow=(*UNCUT, *LONG)))
 def test_scores_and_cuts_equal_those_of_pyscenedetect(clip):
     ours, theirs = compare(video(clip))
     for kind in CONFIGS:
