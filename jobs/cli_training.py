@@ -16,7 +16,7 @@ app = typer.Typer()
 @app.command()
 def theatre(
     folder: Annotated[Path, typer.Argument(help="Where films and labels are put.")],
-    size: Annotated[str, typer.Option(help="tiny, small (2 hours) or full (20 hours).")] = "small",
+    size: Annotated[str, typer.Option(help="tiny, small (2 hours), medium (10) or full (20).")] = "small",
     seed: Annotated[int, typer.Option(min=0, help="Other seeds give other films.")] = 0,
     processes: Annotated[
         int | None, typer.Option(min=1, help="Films made at once; else one for each core.")
@@ -52,7 +52,7 @@ def demo_heads(
     folder: Annotated[Path, typer.Option(help="Where films, store, runs and report go.")] = Path(
         "demo-heads"
     ),
-    size: Annotated[str, typer.Option(help="tiny, small or full.")] = "small",
+    size: Annotated[str, typer.Option(help="tiny, small, medium or full.")] = "small",
     engine: Annotated[str, typer.Option(help="ray or inline.")] = "ray",
 ) -> None:
     """Make two hours of film, train four heads on them, and write FOLDER/report.html."""

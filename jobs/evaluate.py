@@ -18,7 +18,7 @@ from reelbank.jobs.training.labelled.epic import EpicTask, EpicTest, actions_mea
 from reelbank.jobs.training.prepare import prepare
 from reelbank.jobs.training.scoring import Prepared, scores_of
 from reelbank.jobs.training.settings import TrainSettings
-from reelbank.jobs.training.weights import restore_weights
+from reelbank.jobs.training.weights import restore_weights, without_weights
 from reelbank.stores.store import Store, open_store
 
 Member: TypeAlias = tuple[TrainSettings, Path]
@@ -76,7 +76,7 @@ def restored(settings: TrainSettings, checkpoint: Path, store: Store) -> Prepare
     """
     found = find_checkpoint(checkpoint)
     state = load_checkpoint(found)
-    prepared = prepare(settings, store)
+    prepared = prepare(without_weights(settings), store)
     check_classes(found, state.facts, prepared.classes)
     check_banks(found, state.facts, prepared.about["banks"])
     restore_weights(prepared.task.model, state.weights, found)

@@ -3,7 +3,8 @@
     loader = DataLoader(dataset, batch_size=64, collate_fn=collate, num_workers=2, pin_memory=True)
 
 Workers may be forked or spawned; each opens the bank's files for itself and sees the live set that
-the bank was made with. Nothing is drawn at random here: the order is the sampler's.
+the bank was made with. Nothing is drawn at random here: the order is the sampler's. A row of a bank
+of grids holds all cells of a clip; in a window each cell is a row of its own.
 """
 
 from collections.abc import Sequence
@@ -48,6 +49,7 @@ class BankDataset(Dataset[WindowBatch]):
         """`keys` are (video, time); the other arguments are those of `bank.gather`.
 
         With `rows_per_time`, all batches have one length, if the bank says its key-time step.
+        A bank of grids counts as its rows do, before they are cut into cells.
         """
         self._bank, self._support = bank, support
         self._causal, self._rows_per_time, self._boxes = causal, rows_per_time, boxes
@@ -75,13 +77,24 @@ class BankDataset(Dataset[WindowBatch]):
         found = self._bank.gather(
             keys, self._support, self._causal, self._rows_per_time, self._boxes
         )
+        cells, (size, length, _) = num_cells(self._bank), found.rows.shape
         return WindowBatch(
-            rows=torch.from_numpy(found.rows),
-            mask=torch.from_numpy(found.mask),
-            times=torch.from_numpy(found.times),
+            rows=torch.from_numpy(found.rows).view(size, length * cells, row_dim(self._bank)),
+            mask=torch.from_numpy(found.mask).repeat_interleave(cells, dim=1),
+            times=torch.from_numpy(found.times).repeat_interleave(cells, dim=1),
             boxes=None if found.boxes is None else torch.from_numpy(found.boxes),
             key_numbers=torch.tensor(indices, dtype=torch.int64),
         )
+
+
+def num_cells(bank: FeatureBank) -> int:
+    """Rows of a window that one row of the bank makes: k * k for grids of k x k cells, else 1."""
+    return int(bank.metadata["grid_size"]) ** 2 if bank.kind == "grid" else 1
+
+
+def row_dim(bank: FeatureBank) -> int:
+    """Channels of a window's row: those of one cell, where the bank holds grids."""
+    return bank.dim // num_cells(bank)
 
 
 def collate(items: WindowBatch | Sequence[WindowBatch]) -> WindowBatch:
@@ -100,6 +113,15 @@ def collate(items: WindowBatch | Sequence[WindowBatch]) -> WindowBatch:
         boxes=torch.cat(boxes) if boxes else None,
         key_numbers=torch.cat([item.key_numbers for item in items]),
     )
+
+
+def relative(window: WindowBatch, times: Tensor) -> WindowBatch:
+    """Windows whose times are seconds from those of the clips (N,), float32, and 0 in the padding.
+
+    A batch that broke a training down is searched for what is not finite.
+    """
+    since = (window.times - times[:, None]).nan_to_num(0.0).float()
+    return window._replace(times=since)
 
 
 def _padded(values: Tensor, length: int, filler: float) -> Tensor:

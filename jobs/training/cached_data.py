@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from reelbank.heads.feature_bank.config import Loss
-from reelbank.jobs.training.bank_dataset import BankDataset
+from reelbank.jobs.training.bank_dataset import BankDataset, relative
 from reelbank.jobs.training.labelled.moments import moments_of, places_among
 from reelbank.jobs.training.labelled.samples import Samples
 from reelbank.jobs.training.settings import LongTermSettings
@@ -32,7 +32,7 @@ class CachedBatch(NamedTuple):
     mask: Tensor | None
     """(b, w) bool, true where there is a row."""
     times: Tensor | None
-    """(b, w) float32, seconds after the clip of each row; NaN in the padding."""
+    """(b, w) float32, seconds after the clip of each row; 0 in the padding."""
     window_of: Tensor
     """(n,) int64, the clip of each item, from 0."""
 
@@ -76,9 +76,8 @@ class CachedDataset(Dataset[CachedBatch]):
         own = self._own.__getitems__(indices)
         rows = mask = times = None
         if self._around is not None:
-            around = self._around.__getitems__(indices)
-            rows, mask = around.rows, around.mask
-            times = (around.times - self._times[list(indices), None]).float()
+            around = relative(self._around.__getitems__(indices), self._times[list(indices)])
+            rows, mask, times = around.rows, around.mask, around.times
         return CachedBatch(
             short_term=own.rows[window_of, torch.from_numpy(self._place[items])],
             targets=None if self._targets is None else self._targets[items],

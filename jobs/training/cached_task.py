@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from reelbank.heads.feature_bank.config import Loss
 from reelbank.heads.feature_bank.head import make_head
 from reelbank.heads.feature_bank.losses import class_scores, classification_loss
+from reelbank.jobs.training.bank_dataset import row_dim
 from reelbank.jobs.training.batches import on_device
 from reelbank.jobs.training.cached_data import CachedBatch, CachedDataset, whole
 from reelbank.jobs.training.describe import about
@@ -68,7 +69,7 @@ class CachedTask:
         self._num_classes = num_classes
         config = settings.head.config(
             short_term_dim=banks.short_term.dim,
-            long_term_dim=None if banks.long_term is None else banks.long_term.dim,
+            long_term_dim=None if banks.long_term is None else row_dim(banks.long_term),
             num_classes=num_classes,
             loss=loss,
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from reelbank.heads.feature_bank.config import Loss
+from reelbank.jobs.training.bank_dataset import row_dim
 from reelbank.jobs.training.checkpoints import WEIGHTS, load_checkpoint, read_state
 from reelbank.jobs.training.describe import check_banks, classes_of, facts_of, settings_of
 from reelbank.jobs.training.labelled.classes import Classes
@@ -14,7 +15,7 @@ from reelbank.jobs.training.labelled.samples import Samples
 from reelbank.jobs.training.labelled.task import Features
 from reelbank.jobs.training.scoring import NoTest, Scorer, scores_of
 from reelbank.jobs.training.settings import BankShortTerm, TrainSettings
-from reelbank.jobs.training.weights import restore_weights
+from reelbank.jobs.training.weights import restore_weights, without_weights
 from reelbank.stores.bank import FeatureBank
 from reelbank.stores.store import Store
 
@@ -62,7 +63,7 @@ def load_predictor(checkpoint: Path, store: Store, *, device: str) -> Predictor:
     settings = replace(settings, training=replace(settings.training, device=device))
     classes = classes_of(state.facts)
     loss: Loss = "softmax" if settings.labels.kind == "epic" else "sigmoid"
-    scorer, features, banks = _made(settings, store, len(classes), loss)
+    scorer, features, banks = _made(without_weights(settings), store, len(classes), loss)
     check_banks(checkpoint, state.facts, facts_of(banks))
     restore_weights(scorer.model, state.weights, checkpoint)
     digest = read_state(checkpoint)["sha256"][WEIGHTS]
@@ -86,7 +87,7 @@ def _made(
     bank = None if window is None else store.bank(window.bank)
     head = settings.head.config(
         short_term_dim=settings.short_term.feature_dim,
-        long_term_dim=None if bank is None else bank.dim,
+        long_term_dim=None if bank is None else row_dim(bank),
         num_classes=num_classes,
         loss=loss,
     )

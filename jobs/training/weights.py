@@ -1,8 +1,12 @@
 """Weights of a checkpoint into a model, with one sentence where they do not fit."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from torch import Tensor, nn
+
+from reelbank.jobs.training.clips.config import ClipsConfig
+from reelbank.jobs.training.settings import TrainSettings
 
 
 def restore_weights(model: nn.Module, weights: Mapping[str, Tensor], where: object) -> None:
@@ -20,6 +24,14 @@ def restore_weights(model: nn.Module, weights: Mapping[str, Tensor], where: obje
                 f"{_words(shapes.get(name))} in the model; use the settings of its training"
             )
     model.load_state_dict(dict(weights))
+
+
+def without_weights(settings: TrainSettings) -> TrainSettings:
+    """The same settings for a model that gets a checkpoint's weights: none are read for it."""
+    if not isinstance(settings.short_term, ClipsConfig):
+        return settings
+    drawn = replace(settings.short_term, weights=None, sha256=None)
+    return replace(settings, short_term=drawn)
 
 
 def _words(shape: tuple[int, ...] | None) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from reelbank.jobs.training import bank_dataset
-from reelbank.jobs.training.bank_dataset import BankDataset, WindowBatch
+from reelbank.jobs.training.bank_dataset import BankDataset, WindowBatch, relative
 from reelbank.jobs.training.clips.config import ClipsConfig
 from reelbank.jobs.training.clips.views import (
     drawn_view,
@@ -200,12 +200,3 @@ def collate_clips(items: Sequence[ClipBatch]) -> ClipBatch:
         targets=torch.cat([item.targets for item in items]),
         window=relative(bank_dataset.collate(windows), times) if windows else None,
     )
-
-
-def relative(window: WindowBatch, times: Tensor) -> WindowBatch:
-    """Windows whose times are seconds from those of the clips (N,), float32, and 0 in the padding.
-
-    A batch that broke a training down is searched for what is not finite.
-    """
-    since = (window.times - times[:, None]).nan_to_num(0.0).float()
-    return window._replace(times=since)

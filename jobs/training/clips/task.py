@@ -12,7 +12,7 @@ from torch import Tensor
 from reelbank.heads.feature_bank.config import FeatureBankHeadConfig
 from reelbank.heads.feature_bank.head import make_head
 from reelbank.heads.feature_bank.losses import classification_loss
-from reelbank.jobs.training.bank_dataset import BankDataset
+from reelbank.jobs.training.bank_dataset import BankDataset, row_dim
 from reelbank.jobs.training.clips.config import ClipsConfig
 from reelbank.jobs.training.clips.dataset import (
     ClipBatch,
@@ -107,7 +107,7 @@ def make_clip_task(settings: TrainSettings, store: Store) -> tuple[ClipTask, Tra
     samples = without_late(samples, films)
     head = settings.head.config(
         short_term_dim=config.feature_dim,
-        long_term_dim=None if bank is None else bank.dim,
+        long_term_dim=None if bank is None else row_dim(bank),
         num_classes=len(labelled.classes),
         loss=labelled.loss,
     )

@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader
 
 from reelbank.heads.feature_bank.config import Loss
 from reelbank.heads.feature_bank.losses import class_scores
-from reelbank.jobs.training.bank_dataset import BankDataset, WindowBatch
+from reelbank.jobs.training.bank_dataset import BankDataset, WindowBatch, relative
 from reelbank.jobs.training.batches import map_tensors
-from reelbank.jobs.training.clips.dataset import SeenClip, TestClips, relative
+from reelbank.jobs.training.clips.dataset import SeenClip, TestClips
 from reelbank.jobs.training.clips.model import ClipModel
 from reelbank.jobs.training.labelled.samples import Samples
 

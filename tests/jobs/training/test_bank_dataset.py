@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import ConcatDataset, DataLoader, Subset
 
 from reelbank import open_store
-from reelbank.jobs.training.bank_dataset import BankDataset, collate
+from reelbank.jobs.training.bank_dataset import BankDataset, collate, row_dim
 from tests.stores.builders import commit_bank, filled_store, unit
 
 DIM = 6
@@ -112,3 +112,19 @@ def test_batches_can_be_pinned_field_by_field(bank):
     if torch.cuda.is_available():
         assert pin_memory(batch).rows.is_pinned()
     assert type(batch)._fields == ("rows", "mask", "times", "boxes", "key_numbers")
+
+
+def test_each_cell_of_a_grid_is_a_row_of_its_own(tmp_path):
+    store = open_store(str(tmp_path / "s"), create=True)
+    grids = np.random.default_rng(0).normal(size=(7, 3, 3, DIM)).astype(np.float16)
+    details = {"bank": {"kind": "grid", "grid_size": 3, "key_step_seconds": 1.0}}
+    held = {float(time): grid.reshape(1, -1) for time, grid in enumerate(grids)}
+    commit_bank(store, "grid", [(unit("a.mp4", "bank:grid", details=details), held)])
+    bank = store.bank("grid")
+    assert row_dim(bank) == DIM
+    batch = BankDataset(bank, [("a.mp4", 5.0)], 6.0, rows_per_time=1)[0]
+    assert batch.rows.shape == (1, 6 * 9, DIM)
+    # The film ends at 6 s, so one of the six key times does not exist.
+    assert batch.mask[0].tolist() == [True] * 45 + [False] * 9
+    np.testing.assert_array_equal(batch.rows[0, :45], grids[2:7].reshape(45, DIM))
+    np.testing.assert_array_equal(batch.times[0, :45], np.repeat(np.arange(2.0, 7.0), 9))

@@ -180,7 +180,7 @@ def test_ceilings_grow_with_the_support_up_to_the_horizon_and_are_flat_from_ther
 
 
 def test_a_short_term_observer_stays_20_points_below_a_batch_one_at_every_training_size():
-    for name in ("small", "full"):
+    for name in ("small", "medium", "full"):
         size = SIZES[name]
         found = ceilings(size.difficulty, supports=(60.0,), film_seconds=[size.seconds])
         mean = {one.observer: one.mean for one in found}

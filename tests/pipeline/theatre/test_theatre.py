@@ -187,7 +187,7 @@ def test_two_processes_make_the_same_bytes_and_what_is_there_is_kept(theatre, tm
 def test_a_folder_keeps_to_one_benchmark(theatre):
     with pytest.raises(ValueError, match="another size, seed or version"):
         make_theatre(theatre.films.parent, "tiny", seed=3, processes=1)
-    with pytest.raises(ValueError, match=r"'huge' is unknown; known: tiny, small, full"):
+    with pytest.raises(ValueError, match=r"'huge' is unknown; known: tiny, small, medium, full"):
         size_named("huge")
     with pytest.raises(ValueError, match="processes=0"):
         make_theatre(theatre.films.parent, "tiny", seed=2, processes=0)
