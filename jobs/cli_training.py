@@ -16,7 +16,9 @@ app = typer.Typer()
 @app.command()
 def theatre(
     folder: Annotated[Path, typer.Argument(help="Where films and labels are put.")],
-    size: Annotated[str, typer.Option(help="tiny, small (2 hours), medium (10) or full (20).")] = "small",
+    size: Annotated[
+        str, typer.Option(help="tiny, small (2 hours), medium (10) or full (20).")
+    ] = "small",
     seed: Annotated[int, typer.Option(min=0, help="Other seeds give other films.")] = 0,
     processes: Annotated[
         int | None, typer.Option(min=1, help="Films made at once; else one for each core.")

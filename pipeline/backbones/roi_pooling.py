@@ -1,4 +1,4 @@
-"""From the maps of a backbone to feature rows: of boxes, of the clip, of a kxk grid.
+"""From the maps of a backbone to feature rows: of boxes, the clip, its moments, a kxk grid.
 
 Source of the RoI features: the detection head of Feichtenhofer et al., SlowFast Networks,
 ICCV 2019, section 5: mean over time, RoIAlign 7x7, max over the 49, pathways side by side.
@@ -67,6 +67,17 @@ def map_extent(
 def clip_features(maps: Sequence[Tensor]) -> Tensor:
     """Rows (N, sum of C_i), float32: the mean over time and space."""
     return torch.cat([path.float().mean(dim=(2, 3, 4)) for path in maps], dim=1)
+
+
+def moment_features(maps: Sequence[Tensor]) -> Tensor:
+    """Rows (N, T, sum of C_i), float32: the mean over space at each time of the shortest pathway.
+
+    Their mean over time is `clip_features`. Source: Wu, PhD thesis, section 7.4.1, S'_t.
+    """
+    num_times = min(path.shape[2] for path in maps)
+    rows = [path.float().mean(dim=(3, 4)) for path in maps]  # (N, C_i, T_i)
+    even = [F.adaptive_avg_pool1d(row, num_times) for row in rows]
+    return torch.cat(even, dim=1).transpose(1, 2)
 
 
 def grid_features(maps: Sequence[Tensor], k: int) -> Tensor:

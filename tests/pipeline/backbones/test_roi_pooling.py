@@ -10,7 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from reelbank.pipeline.backbones.roi_pooling import clip_features, grid_features, roi_features
+from reelbank.pipeline.backbones.roi_pooling import (
+    clip_features,
+    grid_features,
+    moment_features,
+    roi_features,
+)
 
 FULL = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
 
@@ -140,3 +145,12 @@ def test_rows_of_half_precision_maps_are_float32() -> None:
     maps = (random_map(1, 4, 2, 4, 6).bfloat16(),)
     for rows in (clip_features(maps), grid_features(maps, 2), roi_features(maps, [FULL])):
         assert rows.dtype == torch.float32
+
+
+def test_moments_are_means_over_space_and_their_mean_is_the_clips_row():
+    slow, fast = random_map(2, 5, 4, 3, 6), random_map(2, 3, 16, 3, 6, seed=1)
+    moments = moment_features([slow, fast])
+    assert moments.shape == (2, 4, 8)
+    torch.testing.assert_close(moments[1, 2, :5], slow[1, :, 2].mean(dim=(1, 2)))
+    torch.testing.assert_close(moments[1, 2, 5:], fast[1, :, 8:12].mean(dim=(1, 2, 3)))
+    torch.testing.assert_close(moments.mean(dim=1), clip_features([slow, fast]))

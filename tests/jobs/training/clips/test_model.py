@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from reelbank.heads.feature_bank.config import FeatureBankHeadConfig
+from reelbank.heads.feature_bank.config import FeatureBankHeadConfig, OperatorConfig
 from reelbank.heads.feature_bank.head import make_head
 from reelbank.jobs.training.clips.dataset import TestClips
 from reelbank.jobs.training.clips.films import films_of
@@ -17,13 +17,16 @@ from tests.jobs.training.clips.stores import clips_config
 FILM = "learn_0.mp4"
 
 
-def make_model(**options):
+def make_model(*, is_frozen=False, **head):
     torch.manual_seed(0)
     backbone = build_backbone("slowonly_tiny").module
-    config = FeatureBankHeadConfig(
-        short_term_dim=backbone.feature_dim, num_classes=3, bank="none", classifier_dropout=0.0
-    )
-    return ClipModel(backbone, make_head(config), **options)
+    given = {"bank": "none", "classifier_dropout": 0.0} | head
+    config = FeatureBankHeadConfig(short_term_dim=backbone.feature_dim, num_classes=3, **given)
+    return ClipModel(backbone, make_head(config), is_frozen=is_frozen)
+
+
+def rows_of(model, frames, boxes, clip_of):
+    return model.rows(model.maps(frames), boxes, clip_of, clip_size=tuple(frames.shape[2:4]))
 
 
 def looks(model):
@@ -102,7 +105,8 @@ def test_features_of_boxes_are_the_banks_rows(blocks):
     model = make_model().eval()
     clips = TestClips(samples, films_of(blocks, [FILM]), clips_config())
     views = [view for number in range(len(clips)) for view in clips[number]]
-    found = model.features(
+    found = rows_of(
+        model,
         torch.stack([view.frames for view in views]),
         torch.cat([view.boxes for view in views]),
         torch.from_numpy(samples.clip),
@@ -118,7 +122,7 @@ def test_features_of_whole_clips_are_the_banks_rows(blocks):
     clips = TestClips(samples, films_of(blocks, [FILM]), clips_config())
     model = make_model().eval()
     frames = torch.stack([clips[number][0].frames for number in range(len(clips))])
-    found = model.features(frames, None, torch.arange(len(clips)))
+    found = rows_of(model, frames, None, torch.arange(len(clips)))
     np.testing.assert_allclose(found, bank_rows(blocks, "clip", times), rtol=2e-3, atol=2e-3)
 
 
@@ -129,12 +133,28 @@ def test_boxes_may_come_in_any_order():
     corners = torch.rand(7, 2, 2).sort(dim=1).values
     boxes = corners.reshape(7, 4)
     clip_of = torch.tensor([0, 0, 2, 2, 2, 0, 2])  # Clip 1 has none.
-    found = model.features(frames, boxes, clip_of)
+    found = rows_of(model, frames, boxes, clip_of)
     order = torch.randperm(7)
-    shuffled = model.features(frames, boxes[order], clip_of[order])
+    shuffled = rows_of(model, frames, boxes[order], clip_of[order])
     assert torch.equal(shuffled, found[order])
-    alone = model.features(frames[2:], boxes[clip_of == 2], torch.zeros(4, dtype=torch.int64))
+    alone = rows_of(model, frames[2:], boxes[clip_of == 2], torch.zeros(4, dtype=torch.int64))
     torch.testing.assert_close(found[clip_of == 2], alone, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_whole_clip_attends_to_its_moments():
+    model = make_model(bank="short_term", operator=OperatorConfig(inner_dim=8, init="he")).eval()
+    clips, own = torch.randint(0, 256, (2, 4, 24, 24, 3), dtype=torch.uint8), torch.arange(2)
+    maps = model.maps(clips)
+    moments = maps[0].float().mean(dim=(3, 4)).transpose(1, 2)
+    assert moments.shape[:2] == (2, 4)
+    expected = model.head(moments.mean(dim=1), moments, window_of=own)
+    torch.testing.assert_close(model(clips, None, own), expected, rtol=1e-4, atol=1e-5)
+    # Boxes read the boxes that they share a clip with, and a box alone reads itself.
+    whole_frames = torch.tensor([[0.0, 0.0, 1.0, 1.0]] * 2)
+    rows = rows_of(model, clips, whole_frames, own)
+    of_boxes = model.head(rows, rows[:, None], window_of=own)
+    torch.testing.assert_close(model(clips, whole_frames, own), of_boxes, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("has_boxes", [True, False])
