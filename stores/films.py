@@ -33,6 +33,7 @@ class Piece:
         "first_time",
         "flat",
         "last_time",
+        "most_rows",
         "num_rows",
         "one_each",
         "part",
@@ -59,9 +60,11 @@ class Piece:
         self.first_time, self.last_time = float(self.times[0]), float(self.times[-1])
         self.row_offset, self.start_row = int(self.first[0]), start_row
         self.num_rows = int(self.first[-1]) - self.row_offset
-        counts_up = np.arange(self.row_offset, self.row_offset + len(self.times) + 1)
-        self.one_each = bool(np.array_equal(self.first, counts_up))
+        counts = np.diff(self.first)
+        self.one_each = bool((counts == 1).all())
         """Whether each key time has one row."""
+        self.most_rows = int(counts.max())
+        """Of a key time."""
         self.flat: NDArray[Any] | None = None
         """(k, dim) all rows as one array, where each key time has one; None otherwise."""
         if self.one_each:

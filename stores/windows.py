@@ -69,26 +69,32 @@ class Stretch(NamedTuple):
 
     def counts(self, limit: int | None) -> NDArray[np.int64]:
         """Rows at each key time, at most `limit`."""
-        counts = np.diff(self.piece.first[self.begin : self.end + 1])
+        first = self.piece.first
+        counts = first[self.begin + 1 : self.end + 1] - first[self.begin : self.end]
+        limit = self._felt(limit)
         return counts if limit is None else np.minimum(counts, limit)
 
     def kept(self, limit: int | None) -> NDArray[np.bool_] | None:
         """Which rows are among the first `limit` of their key time; None where all are."""
-        if limit is None or self.piece.one_each:
+        limit = self._felt(limit)
+        if limit is None:
             return None
-        first = self.piece.first[self.begin : self.end + 1]
-        counts = np.diff(first)
+        first, counts = self.piece.first[self.begin : self.end], self.counts(None)
         if counts.max() <= limit:
             return None
-        rank = np.arange(counts.sum()) - np.repeat(first[:-1] - first[0], counts)
+        rank = np.arange(counts.sum()) - np.repeat(first - first[0], counts)
         return np.asarray(rank < limit)
 
     def num_rows(self, limit: int | None) -> int:
         """Rows, at most `limit` of each key time."""
-        if limit is None or self.piece.one_each:
+        if self._felt(limit) is None:
             low, high = self.span
             return high - low
         return int(self.counts(limit).sum())
+
+    def _felt(self, limit: int | None) -> int | None:
+        """The limit where some key time of the piece has more rows, else None."""
+        return limit if limit is not None and limit < self.piece.most_rows else None
 
     def rows(self, limit: int | None) -> NDArray[Any]:
         """The rows; a view where the group gives one and none is left out."""

@@ -70,9 +70,10 @@ class CachedDataset(Dataset[CachedBatch]):
 
     def __getitems__(self, indices: Sequence[int]) -> CachedBatch:
         """The batch of these clips."""
-        counts = np.diff(self._first)[indices]
-        items = np.concatenate([np.arange(*self._first[[one, one + 1]]) for one in indices])
-        window_of = torch.from_numpy(np.repeat(np.arange(len(indices)), counts))
+        chosen = np.asarray(indices)
+        begins, ends = self._first[chosen], self._first[chosen + 1]
+        items = np.concatenate([np.arange(*pair) for pair in zip(begins, ends, strict=True)])
+        window_of = torch.from_numpy(np.repeat(np.arange(len(chosen)), ends - begins))
         own = self._own.__getitems__(indices)
         rows = mask = times = None
         if self._around is not None:
