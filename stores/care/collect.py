@@ -28,6 +28,9 @@ from reelbank.stores.store import Store
 GRACE_SECONDS = 24 * 3600.0
 """What is younger stays: a writer may be about to commit it, a reader may be reading it."""
 
+MAX_GRACE_SECONDS = 100 * 365 * 24 * 3600.0
+"""A century: nothing is that old, and dates before the year 1 do not exist."""
+
 
 @dataclass(frozen=True, slots=True)
 class CollectReport:
@@ -57,10 +60,12 @@ def collect(
     That is: files that no commit names, leftovers of interrupted writes, commits whose units all
     were moved elsewhere or hold removed videos; with `superseded` also all other work that does
     not count, which could have counted again when settings go back. ValueError for a grace time
-    below 0. A reader that holds a live set from before the grace time may find its files gone.
+    that is no time. A reader that holds a live set from before it may find its files gone.
     """
-    if grace_seconds < 0:
-        raise ValueError(f"grace_seconds={grace_seconds} must be 0 or more")
+    if not 0 <= grace_seconds <= MAX_GRACE_SECONDS:
+        raise ValueError(
+            f"grace_seconds={grace_seconds} is not possible; use 0 to {MAX_GRACE_SECONDS:.0f}"
+        )
     cutoff = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=grace_seconds)
     # Whatever snapshots say: what no commit names is deleted below.
     history = History(store.files, is_thorough=True)

@@ -3,6 +3,7 @@
 import datetime
 import io
 import json
+import math
 import os
 import uuid
 from dataclasses import replace
@@ -355,3 +356,9 @@ def all_bytes(store):
         elif path.endswith(".json"):
             found.append(repr(json.loads(data)).encode())
     return b"\n".join(found)
+
+
+@pytest.mark.parametrize("grace", [-1.0, math.inf, math.nan])
+def test_a_grace_time_that_is_no_time_is_refused(tmp_path, grace):
+    with pytest.raises(ValueError, match=r"grace_seconds=.* is not possible; use 0 to"):
+        collect(open_store(str(tmp_path / "s"), create=True), grace_seconds=grace)
