@@ -12,6 +12,7 @@ MODELS = "3D CNN", "STO", "LFB causal", "LFB batch"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_the_page_shows_four_models_and_a_second_run_computes_nothing(tmp_path):
     console = Console(file=io.StringIO())
     assert run_demo_heads(tmp_path, size="tiny", engine="inline", console=console) == 0
