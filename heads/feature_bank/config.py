@@ -112,6 +112,11 @@ class FeatureBankHeadConfig:
                 f"{self.short_term_dim}, and bank='short_term' reads the clip's own features; "
                 "leave long_term_dim out"
             )
+        if self.input_norm == "batch" and self.operator.padding == "counted":
+            raise ValueError(
+                "input_norm='batch' needs padding='masked': zeros in the padding are no features "
+                "to take statistics of; change one of them"
+            )
         if self.bank == "short_term" and self.operator.padding == "counted":
             raise ValueError(
                 "padding='counted' needs bank='long_term': how many boxes share a clip is no fixed "

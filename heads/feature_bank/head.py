@@ -100,21 +100,16 @@ class FeatureBankHead(nn.Module):
         num_windows = None if long_term is None else len(long_term)
         places = _places(short_term, window_of, num_windows)
         queries = places.lay_out(short_term)
+        norm: Standardised | None = None
         if long_term is None:
             rows, mask = self._without_gaps(queries, places.is_box)
         else:
             _check_window(long_term, mask, times, self.config)
-            rows, mask = self._without_gaps(self._normalised(long_term, mask), mask)
-        seen = places.collect(self.operator(queries, rows, mask, times))
+            rows, mask = self._without_gaps(long_term, mask)
+            norm = self.long_term_norm if isinstance(self.long_term_norm, Standardised) else None
+        seen = places.collect(self.operator(queries, rows, mask, times, norm))
         logits: Tensor = self.classifier(torch.cat([short_term, seen.to(short_term.dtype)], dim=1))
         return logits
-
-    def _normalised(self, rows: Tensor, mask: Tensor | None) -> Tensor:
-        if not isinstance(self.long_term_norm, Standardised):
-            return rows
-        if mask is None:
-            mask = torch.ones(rows.shape[:2], dtype=torch.bool, device=rows.device)
-        return self.long_term_norm.of_existing(rows, mask)
 
     def _without_gaps(self, rows: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Rows and mask as the operators want them: at least one slot, and `padding` settled."""

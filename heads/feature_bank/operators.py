@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from reelbank.heads.feature_bank.attention import Attention
 from reelbank.heads.feature_bank.config import OperatorConfig
+from reelbank.heads.feature_bank.input_norm import Standardised
 from reelbank.heads.feature_bank.linear import last_linear, linear
 from reelbank.heads.feature_bank.time_embedding import RelativeTimeEmbedding
 
@@ -25,11 +26,16 @@ class Operator(nn.Module):
     """Common to all: B windows, each with Q queries (clips or boxes) and W slots for rows."""
 
     def forward(
-        self, queries: Tensor, rows: Tensor, mask: Tensor, times: Tensor | None = None
+        self,
+        queries: Tensor,
+        rows: Tensor,
+        mask: Tensor,
+        times: Tensor | None = None,
+        norm: Standardised | None = None,
     ) -> Tensor:
         """(B, Q, out) from queries (B, Q, d_s), rows (B, W, d_l), mask (B, W) bool, times (B, W).
 
-        Slots where `mask` is false may hold anything, NaN too.
+        Slots where `mask` is false may hold anything, NaN too. `norm` standardises the rows first.
         """
         raise NotImplementedError
 
@@ -73,22 +79,30 @@ class NonLocalOperator(Operator):
         self.layers = nn.ModuleList(NonLocalLayer(config) for _ in range(config.num_layers))
 
     def forward(
-        self, queries: Tensor, rows: Tensor, mask: Tensor, times: Tensor | None = None
+        self,
+        queries: Tensor,
+        rows: Tensor,
+        mask: Tensor,
+        times: Tensor | None = None,
+        norm: Standardised | None = None,
     ) -> Tensor:
         """As `Operator.forward` says; `times` are needed where there is a time embedding."""
         queries = self.dropout(self.query_reduction(queries))
-        rows = self._reduced(rows, mask, times)
+        rows = self._reduced(rows, mask, times, norm)
         for layer in self.layers:
             queries = layer(queries, rows, mask)
         return queries
 
-    def _reduced(self, rows: Tensor, mask: Tensor, times: Tensor | None) -> Tensor:
+    def _reduced(
+        self, rows: Tensor, mask: Tensor, times: Tensor | None, norm: Standardised | None
+    ) -> Tensor:
         """(B, W, inner_dim), zero where no row is; what lies there is not even read."""
         slots = mask.flatten().nonzero().squeeze(1)
         existing = rows.flatten(0, 1).index_select(0, slots)  # (number of rows, d_l)
-        reduced: Tensor = self.dropout(
-            self.row_reduction(existing.to(self.row_reduction.weight.dtype))
-        )
+        existing = existing.to(self.row_reduction.weight.dtype)
+        if norm is not None:
+            existing = norm(existing)
+        reduced: Tensor = self.dropout(self.row_reduction(existing))
         if self.time_embedding is not None:
             if times is None:
                 raise ValueError(
@@ -110,9 +124,16 @@ class PoolingOperator(Operator):
         self.is_max = config.kind == "max"
 
     def forward(
-        self, queries: Tensor, rows: Tensor, mask: Tensor, times: Tensor | None = None
+        self,
+        queries: Tensor,
+        rows: Tensor,
+        mask: Tensor,
+        times: Tensor | None = None,
+        norm: Standardised | None = None,
     ) -> Tensor:
         """As `Operator.forward` says; the output is a view of one vector for each window."""
+        if norm is not None:
+            rows = norm.of_existing(rows, mask)
         rows, exists = rows.to(queries.dtype), mask[:, :, None]
         if self.is_max:
             largest = rows.masked_fill(~exists, -torch.inf).amax(dim=1)

@@ -56,6 +56,10 @@ def test_a_wrong_operator_is_refused(settings, words):
             {"bank": "short_term", "operator": OperatorConfig(padding="counted")},
             "needs bank='long_term'",
         ),
+        (
+            {"input_norm": "batch", "operator": OperatorConfig(padding="counted")},
+            "needs padding='masked'",
+        ),
     ],
     ids=str,
 )

@@ -98,10 +98,10 @@ def test_windows_differ_from_the_first_step_on_only_with_standardised_rows():
         )
         head = make_head(config)
         queries = torch.zeros(64, 1, 32)
-        rows_in = head._normalised(rows, None)
+        standardise = head.long_term_norm if norm == "batch" else None
         mask = torch.ones(64, 50, dtype=torch.bool)
         with torch.no_grad():
-            seen = head.operator(queries, rows_in, mask)
+            seen = head.operator(queries, rows, mask, norm=standardise)
         spread[norm] = float(seen.std(0).mean() / seen.abs().mean())
         assert head(clips, rows).shape == (64, 1)
     assert spread["batch"] > 5 * spread["none"]
