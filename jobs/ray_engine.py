@@ -12,11 +12,12 @@ from reelbank.jobs.worker import Task, Worker
 from reelbank.pipeline.settings import ExtractSettings, Resources
 
 WORKER_ENVIRONMENT = {
-    # Frames come and go by the thousand: where more than this is given back to the system, an
-    # extractor's memory stays flat however long the film is. With a tenth of these bytes a third of
-    # its time went into fetching the same pages again.
-    "MALLOC_MMAP_THRESHOLD_": "32000000",
-    "MALLOC_TRIM_THRESHOLD_": "64000000",
+    # Frames come and go by the thousand: where they are given back to the system at once, an
+    # extractor's memory stays flat however long the film is (a heap that keeps 64 MB of them grows
+    # by a quarter in 20 minutes of 720p). Huge pages make fetching them again cheaper.
+    "MALLOC_MMAP_THRESHOLD_": "1000000",
+    "MALLOC_TRIM_THRESHOLD_": "10000000",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
 
 

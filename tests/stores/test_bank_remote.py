@@ -90,6 +90,8 @@ def test_a_gather_asks_a_fifth_of_what_single_windows_ask_at_most(
 
 
 def in_a_child(bank, queue):
+    # What other tests left is not thrown away here: in a fork, some libraries' finalizers crash.
+    gc.freeze()
     queue.put(bank.gather([("a.mp4", 500.0), ("a.mp4", 3000.0)], 60.0).rows)
 
 
@@ -100,8 +102,6 @@ def test_forked_and_spawned_processes_read_from_s3(store, cold, method):
     bank = store.bank("clip-zstd")
     bank.window("a.mp4", 100.0, 60.0)
     context = multiprocessing.get_context(method)
-    # What other tests left is thrown away here: in a fork, some libraries' finalizers crash.
-    gc.collect()
     queue = context.Queue()
     process = context.Process(target=in_a_child, args=(bank, queue))
     process.start()
