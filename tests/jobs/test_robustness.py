@@ -83,25 +83,23 @@ def test_control_c_says_that_the_same_command_goes_on(tmp_path):
     # A minute of work, if nobody stops it.
     command += [str(tmp_path / "s"), "--engine", "inline", "--set", "key_step_seconds=0.1"]
     with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_hears_control_c,
     ) as process:
         runs = tmp_path / "s" / "runs"
         while process.poll() is None and not (runs.is_dir() and os.listdir(runs)):
             time.sleep(0.05)
-        said = _pressed_until_it_ends(process)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
     # Python ends by the signal itself where it hit the body of an `exec`, as of a dataclass.
     assert process.returncode in (130, -signal.SIGINT), said
     assert "the same command goes on" in said
     assert "Traceback" not in said
 
 
-def _pressed_until_it_ends(process):
-    """What it said; pressed again after a while, as some library may swallow an exception."""
-    for _ in range(4):
-        process.send_signal(signal.SIGINT)
-        try:
-            return process.communicate(timeout=15)[1]
-        except subprocess.TimeoutExpired:
-            continue
-    process.kill()
-    return process.communicate()[1]
+def _hears_control_c():
+    """Of a shell's background job, all children ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -43,7 +43,7 @@ def assert_equal(batch, bank, keys, **options):
 WORKERS = [
     pytest.param(0, None, False, id="in this process"),
     pytest.param(2, "fork", False, id="two forked workers"),
-    pytest.param(2, "spawn", True, id="two spawned workers that persist"),
+    pytest.param(2, "spawn", True, id="two spawned workers that persist", marks=pytest.mark.slow),
 ]
 
 

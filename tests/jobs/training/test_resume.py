@@ -79,6 +79,7 @@ def test_resumed_at_every_step_it_is_the_unbroken_run(tmp_path, changes, make):
         assert [entry["step"] for entry in read_log(run, "training")] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 def test_processes_that_load_change_nothing(tmp_path):
     config = small_config(**KEEP_ALL)
     unbroken, run = tmp_path / "unbroken", tmp_path / "run"
