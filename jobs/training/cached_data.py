@@ -77,7 +77,7 @@ class CachedDataset(Dataset[CachedBatch]):
         own = self._own.__getitems__(indices)
         rows = mask = times = None
         if self._around is not None:
-            around = relative(self._around.__getitems__(indices), self._times[list(indices)])
+            around = relative(self._around.__getitems__(indices), self._times[chosen])
             rows, mask, times = around.rows, around.mask, around.times
         return CachedBatch(
             short_term=own.rows[window_of, torch.from_numpy(self._place[items])],

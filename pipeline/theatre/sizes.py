@@ -1,6 +1,6 @@
 """The named sizes of the benchmark."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reelbank.pipeline.theatre.difficulty import Difficulty
 
@@ -26,6 +26,14 @@ class TheatreSize:
 
 
 _SUPPORTS = (2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
+_SMALL = TheatreSize(
+    num_films={"train": 8, "validation": 1, "test": 3},
+    seconds=600,
+    width=160,
+    height=96,
+    rate=8,
+    supports=_SUPPORTS,
+)
 
 SIZES = {
     # For tests: all parts of it in seconds, so everything is shorter than in the others.
@@ -47,23 +55,9 @@ SIZES = {
         ),
     ),
     # For a demo: two hours of film, made in minutes on two cores.
-    "small": TheatreSize(
-        num_films={"train": 8, "validation": 1, "test": 3},
-        seconds=600,
-        width=160,
-        height=96,
-        rate=8,
-        supports=_SUPPORTS,
-    ),
+    "small": _SMALL,
     # For claims, over seeds, on two cores: ten hours, as eight films are soon known by heart.
-    "medium": TheatreSize(
-        num_films={"train": 40, "validation": 6, "test": 14},
-        seconds=600,
-        width=160,
-        height=96,
-        rate=8,
-        supports=_SUPPORTS,
-    ),
+    "medium": replace(_SMALL, num_films={"train": 40, "validation": 6, "test": 14}),
     # For a GPU: twenty hours of film.
     "full": TheatreSize(
         num_films={"train": 40, "validation": 8, "test": 12},

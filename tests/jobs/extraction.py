@@ -15,9 +15,12 @@ import pyarrow as pa
 from rich.console import Console
 
 from reelbank.jobs.extract import Extraction, ExtractRequest
+from reelbank.jobs.import_labels import ImportRequest, import_labels
 from reelbank.jobs.recipe import load_recipe
 from reelbank.jobs.summary import Summary
 from reelbank.pipeline.plan import Plan
+from reelbank.pipeline.theatre.theatre import Theatre
+from reelbank.stores.importers.label_set import ReadOptions
 from reelbank.stores.store import Store, open_store
 from tests.shared_data import ROOT
 
@@ -78,6 +81,13 @@ def extract(
         found = job.plan()
         summary = job.execute(arrange(found))
     return Extracted(open_store(store), summary, found)
+
+
+def import_theatre(theatre: Theatre, store: Store) -> None:
+    """Bring in the labels of generated films, as theatre@2.2."""
+    files = tuple(sorted((theatre.annotations / "ava").iterdir()))
+    options = ReadOptions(name="theatre")
+    import_labels(ImportRequest(importer="ava", files=files, store=store.uri, options=options))
 
 
 @contextmanager

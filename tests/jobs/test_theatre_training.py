@@ -3,15 +3,13 @@
 import pytest
 
 from reelbank.jobs.evaluate import evaluate
-from reelbank.jobs.import_labels import ImportRequest, import_labels
 from reelbank.jobs.predict import predict
 from reelbank.jobs.recipe import load_recipe
 from reelbank.jobs.train import train
 from reelbank.jobs.training.settings import TrainSettings
 from reelbank.pipeline.theatre.theatre import make_theatre
 from reelbank.stores.care.verify import verify
-from reelbank.stores.importers.label_set import ReadOptions
-from tests.jobs.extraction import extract
+from tests.jobs.extraction import extract, import_theatre
 
 pytestmark = pytest.mark.usefixtures("one_arithmetic_thread")
 
@@ -37,14 +35,7 @@ def store(tmp_path_factory, one_arithmetic_thread):
         "resources.threads=1",
         recipe="theatre/extract",
     )
-    import_labels(
-        ImportRequest(
-            importer="ava",
-            files=tuple(sorted((theatre.annotations / "ava").iterdir())),
-            store=made.store.uri,
-            options=ReadOptions(name="theatre"),
-        )
-    )
+    import_theatre(theatre, made.store)
     return made.store
 
 

@@ -4,13 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from reelbank.jobs.import_labels import ImportRequest, import_labels
 from reelbank.jobs.recipe import load_recipe
 from reelbank.jobs.sweep import run_sweep
 from reelbank.jobs.sweeps.settings import SweepSettings
 from reelbank.pipeline.theatre.theatre import make_theatre
-from reelbank.stores.importers.label_set import ReadOptions
-from tests.jobs.extraction import extract
+from tests.jobs.extraction import extract, import_theatre
 
 SWEEPS = "bank", "decoupling", "ensemble", "models", "non_local", "operator", "support"
 QUICK = (
@@ -39,9 +37,7 @@ def store(theatre, tmp_path_factory):
             f"detector.labels={theatre.boxes}",
             recipe=f"theatre/{recipe}",
         )
-    files = tuple(sorted((theatre.annotations / "ava").iterdir()))
-    options = ReadOptions(name="theatre")
-    import_labels(ImportRequest(importer="ava", files=files, store=made.store.uri, options=options))
+    import_theatre(theatre, made.store)
     return made.store
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from reelbank.jobs.import_labels import ImportRequest, import_labels
 from reelbank.jobs.training.cached_task import prepare_cached
 from reelbank.jobs.training.checkpoints import checkpoints_of, load_checkpoint
 from reelbank.jobs.training.clips.config import ClipsConfig, ViewsConfig
@@ -26,8 +25,7 @@ from reelbank.jobs.training.settings import (
     LongTermSettings,
 )
 from reelbank.pipeline.theatre.theatre import make_theatre
-from reelbank.stores.importers.label_set import ReadOptions
-from tests.jobs.extraction import extract
+from tests.jobs.extraction import extract, import_theatre
 from tests.jobs.training.clips.stores import (
     FILMS,
     SECONDS,
@@ -267,9 +265,7 @@ def test_training_on_a_theatre_lowers_the_loss(tmp_path):
         "backbones.main.short_side=48",
         "backbones.main.weights=null",
     ).store
-    files = tuple(sorted((theatre.annotations / "ava").glob("theatre_*")))
-    options = ReadOptions(name="theatre")
-    import_labels(ImportRequest(importer="ava", files=files, store=store.uri, options=options))
+    import_theatre(theatre, store)
     clips = ClipsConfig(short_side=48, test=ViewsConfig(crops="whole"))
     config = training(num_steps=60, batch_size=8, optimiser=AdamWConfig(learning_rate=0.002))
     labels = AvaLabels(set="theatre@2.2", test=("test",), min_iou=0.6)
