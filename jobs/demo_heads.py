@@ -54,7 +54,6 @@ def run_demo_heads(folder: Path, *, size: str, engine: str, console: Console) ->
         page,
         [model for model, _, _ in models],
         families=sweep.groups,
-        found_share=sweep.found_share,
         facts=_facts(theatre, opened),
         view=view_of(opened, most_certain(settings, run, opened, SHOWN), models[-1][0].name),
     )

@@ -22,7 +22,8 @@ from reelbank.jobs.reports.sweep_page import write_sweep_report
 from reelbank.jobs.sweeps.plan import Entry, Member, members_of, planned
 from reelbank.jobs.sweeps.settings import SweepSettings
 from reelbank.jobs.sweeps.table import (
-    group_means,
+    Measured,
+    measured_of,
     plain_table,
     scores_of,
     show_scores,
@@ -84,7 +85,7 @@ class _Sweep:
         """What each training came to, by its folder."""
         self.failures: dict[str, str] = {}
         """What went wrong, by the training's name."""
-        self.measured: dict[tuple[str, float | None], dict[int, dict[str, float]]] = {}
+        self.measured: dict[tuple[str, float | None], dict[int, dict[str, Measured]]] = {}
 
     def run(self) -> dict[str, Any]:
         members = members_of(self.entries)
@@ -118,13 +119,12 @@ class _Sweep:
             return
         name = entry.members[0].name
         try:
-            found = self._outcome(entry)
-            metrics = self._metrics(found)
+            measured = measured_of(self._outcome(entry), self.sweep)
         except (ValueError, RuntimeError, OSError) as error:
             self.failures[name] = " ".join(str(error).split())
             return
         place = self.measured.setdefault((entry.line, entry.value), {})
-        place[entry.seed] = metrics
+        place[entry.seed] = measured
 
     def _outcome(self, entry: Entry) -> dict[str, Any]:
         """`metrics` and `details` of a model."""
@@ -142,14 +142,6 @@ class _Sweep:
         write_json(fresh, found)
         fresh.replace(kept)
         return found
-
-    def _metrics(self, outcome: dict[str, Any]) -> dict[str, float]:
-        metric, metrics = self.sweep.metric, outcome["metrics"]
-        if metrics.get(metric) is None:
-            raise ValueError(
-                f"metric={metric!r} was not measured; known: {', '.join(sorted(metrics))}"
-            )
-        return {metric: metrics[metric], **group_means(outcome["details"], self.sweep.groups)}
 
     def _scores(self) -> list[Any]:
         return scores_of(self.sweep, self.measured, self.ceilings)

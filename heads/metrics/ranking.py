@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -44,6 +45,14 @@ class Ranking:
     def num_videos(self) -> int:
         """Videos that a bootstrap draws from."""
         return self.num_positives.shape[0]
+
+    @property
+    def recall(self) -> Tensor:
+        """(num_classes,) float64: share of the positives that any claim finds, whatever its score;
+        no order of the claims gives a higher average precision. NaN without positives.
+        """
+        found = torch.bincount(self.class_index[self.is_correct], minlength=self.num_classes)
+        return found.double() / self.num_positives.sum(0)
 
 
 def check_scores(scores: Tensor) -> None:

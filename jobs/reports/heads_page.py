@@ -10,6 +10,7 @@ from reelbank.jobs.reports.chart_parts import Mark, Panel, Series
 from reelbank.jobs.reports.dot_chart import draw_dots
 from reelbank.jobs.reports.rendering import write_page
 from reelbank.jobs.reports.window_view import WindowView
+from reelbank.jobs.training.labelled.measurement import mean_recall, tested_classes
 from reelbank.pipeline.theatre.ceilings import Ceiling
 
 
@@ -29,21 +30,18 @@ def heads_report(
     models: Sequence[TrainedModel],
     *,
     families: Mapping[str, Sequence[str]],
-    found_share: float = 1.0,
     facts: Sequence[tuple[str, str]] = (),
     view: WindowView | None = None,
 ) -> None:
     """Write one page: mean average precisions beside ceilings, each class, and an example.
 
-    `families` are names of classes by group, those of the ceilings. `found_share`, the share of
-    labelled boxes that the detector finds, multiplies the ceilings. `facts` stand at the top, name
-    and value; `view` is what one model looked at. Error bars are deviations over drawn films; that
-    of a family is at most the mean of its classes', which is what is drawn.
+    `families` are names of classes by group, those of the ceilings, which are multiplied by the
+    recall of the boxes. `facts` stand at the top, name and value; `view` is what one model looked
+    at. Error bars are deviations over drawn films; that of a family is at most the mean of its
+    classes', which is what is drawn.
     """
-    panels = [
-        Panel("all that count, %", tuple(_series(one, None, (), found_share) for one in models))
-    ] + [
-        Panel(f"{family}, %", tuple(_series(one, family, labels, found_share) for one in models))
+    panels = [Panel("all that count, %", tuple(_series(one, None, ()) for one in models))] + [
+        Panel(f"{family}, %", tuple(_series(one, family, labels) for one in models))
         for family, labels in families.items()
     ]
     write_page(
@@ -58,20 +56,22 @@ def heads_report(
     )
 
 
-def _series(
-    model: TrainedModel, family: str | None, labels: Sequence[str], found_share: float
-) -> Series:
+def _series(model: TrainedModel, family: str | None, labels: Sequence[str]) -> Series:
+    details = model.outcome["details"]
+    tested = tested_classes(details)
     if family is None:
+        classes = list(tested.values())
         mean = model.outcome["metrics"]["map"]
-        error = model.outcome["details"]["map"].get("deviation")
+        error = details["map"].get("deviation")
     else:
-        found = _by_label(model)
-        mean = statistics.fmean(found[label]["ap"] for label in labels)
-        known = [found[label]["deviation"] for label in labels if "deviation" in found[label]]
+        classes = [tested[label] for label in labels]
+        mean = statistics.fmean(one["ap"] for one in classes)
+        known = [one["deviation"] for one in classes if "deviation" in one]
         error = statistics.fmean(known) if len(known) == len(labels) else None
     best = None
     if (ceiling := model.ceiling) is not None:
-        best = found_share * (ceiling.mean if family is None else ceiling.families[family])
+        of_all = ceiling.mean if family is None else ceiling.families[family]
+        best = mean_recall(classes) * of_all
     return Series(model.name, (Mark(mean, error, best),))
 
 

@@ -77,16 +77,12 @@ class SweepSettings:
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Names of classes by group: for each, the mean of its classes' average precisions is compared
     too. A group of the name of a family of the benchmark has that family's ceilings."""
-    found_share: float = 1.0
-    """Share of the labelled boxes that the detector finds; a ceiling is multiplied by it."""
 
     def __post_init__(self) -> None:
         if not self.lines:
             raise ValueError("lines={} compares nothing; give one or more")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds={list(self.seeds)}: give one or more, each once, 0 or more")
-        if not 0 < self.found_share <= 1:
-            raise ValueError(f"found_share={self.found_share} is no share; use (0, 1]")
         for name, line in self.lines.items():
             self._check_line(name, line)
 

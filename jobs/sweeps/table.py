@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reelbank.jobs.sweeps.settings import SweepSettings
+from reelbank.jobs.training.labelled.measurement import mean_recall, tested_classes
 from reelbank.pipeline.theatre.ceilings import Ceiling
 
 
@@ -44,43 +45,63 @@ class Score:
         return statistics.stdev(self.by_seed.values()) / math.sqrt(count)
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One metric of one test."""
+
+    value: float
+    recall: float
+    """Mean over its classes."""
+
+
 _Column: TypeAlias = tuple[float | None, str]
 """Place on the axis, and metric."""
-Measured: TypeAlias = Mapping[tuple[str, float | None], Mapping[int, Mapping[str, float]]]
-"""Metrics by line and value, then by seed."""
+MeasuredBySeed: TypeAlias = Mapping[int, Mapping[str, Measured]]
+"""By metric."""
 
 
-def group_means(
-    details: Mapping[str, Any], groups: Mapping[str, Sequence[str]]
-) -> dict[str, float]:
-    """For each group the mean of its classes' average precisions, from a test's details.
+def measured_of(outcome: Mapping[str, Any], sweep: SweepSettings) -> dict[str, Measured]:
+    """The metric that is compared and, for each group, the mean of its classes' average precisions.
 
-    ValueError where a class of a group was not tested.
+    ValueError where the metric was not measured, or a class of a group was not tested.
     """
-    # A class without a positive has no average precision.
-    tested = details.get("classes", ())
-    found = {one["label"]: one["ap"] for one in tested if one["ap"] is not None}
-    for name, labels in groups.items():
-        missing = [label for label in labels if label not in found]
+    value = outcome["metrics"].get(sweep.metric)
+    if value is None:
+        known = ", ".join(sorted(outcome["metrics"]))
+        raise ValueError(f"metric={sweep.metric!r} was not measured; known: {known}")
+    tested = tested_classes(outcome["details"])
+    for name, labels in sweep.groups.items():
+        missing = [label for label in labels if label not in tested]
         if missing:
             raise ValueError(
                 f"groups.{name}: {', '.join(missing)} not among the tested classes "
-                f"({', '.join(found) or 'none'}); name classes of the label set"
+                f"({', '.join(tested) or 'none'}); name classes of the label set"
             )
-    return {
-        name: statistics.fmean(found[label] for label in labels) for name, labels in groups.items()
+    groups = {name: [tested[label] for label in labels] for name, labels in sweep.groups.items()}
+    return {sweep.metric: Measured(value, mean_recall(tested.values()))} | {
+        name: Measured(statistics.fmean(one["ap"] for one in classes), mean_recall(classes))
+        for name, classes in groups.items()
     }
 
 
-def scores_of(sweep: SweepSettings, measured: Measured, ceilings: Sequence[Ceiling]) -> list[Score]:
-    """A score for each line, value and metric of which something was measured."""
+def scores_of(
+    sweep: SweepSettings,
+    measured: Mapping[tuple[str, float | None], MeasuredBySeed],
+    ceilings: Sequence[Ceiling],
+) -> list[Score]:
+    """A score for each line, value and metric of which something was measured.
+
+    A ceiling is multiplied by the recall.
+    """
     return [
         Score(
             line=line,
             value=value,
             metric=metric,
-            by_seed={seed: found[metric] for seed, found in by_seed.items()},
-            ceiling=_ceiling(sweep, line, value, metric, ceilings),
+            by_seed={seed: found[metric].value for seed, found in by_seed.items()},
+            ceiling=None
+            if (best := _ceiling(sweep, line, value, metric, ceilings)) is None
+            else best * statistics.fmean(found[metric].recall for found in by_seed.values()),
         )
         for metric in (sweep.metric, *sweep.groups)
         for line in sweep.lines
@@ -96,15 +117,13 @@ def _ceiling(
     metric: str,
     ceilings: Sequence[Ceiling],
 ) -> float | None:
-    """The known ceiling, multiplied by the share of boxes that are found."""
     wanted = sweep.lines[line].ceiling
     if wanted is None:
         return None
     support = value if wanted.support is None else wanted.support
     for one in ceilings:
         if one.observer == wanted.observer and one.support_seconds == support:
-            found = one.mean if metric == sweep.metric else one.families.get(metric)
-            return None if found is None else found * sweep.found_share
+            return one.mean if metric == sweep.metric else one.families.get(metric)
     return None
 
 

@@ -1,7 +1,8 @@
 """What a test came to: the numbers that choose a checkpoint, and all that stands behind them."""
 
 import math
-from collections.abc import Sequence
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,20 @@ class Measurement:
     """Plain JSON: error bars, and each class."""
 
 
+def tested_classes(details: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The classes of a measurement's details that have positives, by label."""
+    # Without a positive there is no average precision.
+    return {one["label"]: one for one in details.get("classes", ()) if one["ap"] is not None}
+
+
+def mean_recall(classes: Iterable[Mapping[str, Any]]) -> float:
+    """Over classes of a measurement; 1 without any, as in a test that has no boxes to miss.
+
+    A ceiling is multiplied by it: where boxes are missed, nobody reaches the rest.
+    """
+    return statistics.fmean([one["recall"] for one in classes] or [1.0])
+
+
 def precision_measured(
     names: Sequence[str],
     found: ClassAveragePrecision,
@@ -28,7 +43,8 @@ def precision_measured(
     *,
     num_draws: int,
 ) -> Measurement:
-    """The mAP and the average precision of each class, with error bars where they can be drawn.
+    """The mAP, and the average precision and the recall of each class: the share of its positives
+    that are found at any score. Error bars where they can be drawn.
 
     `names` are those of the ranking's classes. Error bars need at least two films, and ties that
     count together.
@@ -36,10 +52,12 @@ def precision_measured(
     bars = None
     if num_draws and ranking.num_videos > 1 and definition.ties == "together":
         bars = bootstrap(ranking, definition, num_draws=num_draws)
+    recall = ranking.recall
     classes = [
         {
             "label": name,
             "ap": found.per_class[number].item(),
+            "recall": recall[number].item(),
             "num_positives": int(found.num_positives[number]),
             **_class_bars(bars, number),
         }

@@ -102,6 +102,18 @@ def test_taking_ties_in_together_is_the_worst_of_all_their_orders(correct, misse
     assert average_precision(together, ALL_POINTS).mean == expected
 
 
+@pytest.mark.parametrize("definition", [ALL_POINTS, STEPS], ids=lambda d: d.curve)
+@given(case=cases())
+def test_recall_is_what_the_best_order_reaches_and_no_other_passes(definition, case):
+    claims, positives = case
+    first = [(float(correct), correct, *rest) for _, correct, *rest in claims]
+    recall = ranking(claims, positives).recall
+    best = average_precision(ranking(first, positives), definition).per_class
+    torch.testing.assert_close(best, recall, equal_nan=True)
+    found = average_precision(ranking(claims, positives), definition).per_class
+    assert not (found > recall + 1e-12).any()
+
+
 def test_a_recall_of_three_tenths_reaches_the_third_of_eleven_points():
     claims = [(9.0 - row, row < 3, 0, 0) for row in range(5)]
     got = average_precision(ranking(claims, [[10]]), ELEVEN_POINTS)

@@ -110,7 +110,6 @@ def test_a_line_may_leave_out_values():
         ({"lines": {}}, "compares nothing"),
         ({"seeds": ()}, "seeds"),
         ({"seeds": (1, 1)}, "each once"),
-        ({"found_share": 0.0}, "found_share=0.0"),
         ({"lines": {"a": dataclasses.replace(LFB, values=(7.0,))}}, "are no values of the axis"),
         (
             {

@@ -131,6 +131,7 @@ def test_persons_that_are_not_found_count_as_missed(labelled_store):
     for one in found.details["classes"]:
         shown = sum(ACTIONS_BY_NAME[one["label"]] in ids for ids in left.values())
         assert one["ap"] == pytest.approx(shown / share[one["label"]])
+        assert one["recall"] == pytest.approx(shown / share[one["label"]])
 
 
 ACTIONS_BY_NAME = {name: number for number, name in ACTIONS.items()}
