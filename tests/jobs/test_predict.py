@@ -15,11 +15,9 @@ from reelbank.stores.store import open_store
 from tests.jobs.labelled_store import ACTIONS, FILMS, SECONDS, recipe, training
 from tests.stores.builders import commit_bank, unit
 
-pytestmark = pytest.mark.usefixtures("one_arithmetic_thread")
-
 
 @pytest.fixture(scope="module")
-def run(labelled_store, tmp_path_factory, one_arithmetic_thread):
+def run(labelled_store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "lfb"
     train(recipe(), labelled_store, folder)
     return folder

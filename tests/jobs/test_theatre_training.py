@@ -11,8 +11,6 @@ from reelbank.pipeline.theatre.theatre import make_theatre
 from reelbank.stores.care.verify import verify
 from tests.jobs.extraction import extract, import_theatre
 
-pytestmark = pytest.mark.usefixtures("one_arithmetic_thread")
-
 QUICK = (
     "training.num_steps=30",
     "training.batch_size=16",
@@ -24,7 +22,7 @@ QUICK = (
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, one_arithmetic_thread):
+def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("theatre")
     theatre = make_theatre(folder / "theatre", "tiny", processes=1)
     made = extract(

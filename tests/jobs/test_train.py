@@ -22,13 +22,11 @@ from reelbank.jobs.training.settings import (
 from tests.jobs.extraction import command
 from tests.jobs.labelled_store import make_labelled_store, recipe, training
 
-pytestmark = pytest.mark.usefixtures("one_arithmetic_thread")
-
 RECIPE = recipe(training=training(num_steps=8, checkpoint_every=4))
 
 
 @pytest.fixture(scope="module")
-def run(labelled_store, tmp_path_factory, one_arithmetic_thread):
+def run(labelled_store, tmp_path_factory):
     """A finished run of RECIPE."""
     folder = tmp_path_factory.mktemp("runs") / "lfb"
     train(RECIPE, labelled_store, folder)

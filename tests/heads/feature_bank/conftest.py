@@ -16,15 +16,6 @@ def seed():
         yield
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Threads that wait for one another on a busy machine take longer than these small sums."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def small_head(*, bank="long_term", dtype=torch.float32, **operator):
     """A head in evaluation mode; `operator` are fields of its OperatorConfig."""
     config = FeatureBankHeadConfig(

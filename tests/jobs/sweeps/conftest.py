@@ -1,7 +1,6 @@
 """Recipes that learn a small store in moments."""
 
 import pytest
-import torch
 
 PLAIN = """
 labels: {kind: ava, set: ava@1}
@@ -35,12 +34,3 @@ def recipes(tmp_path_factory):
     (folder / "plain.yaml").write_text(PLAIN)
     (folder / "window.yaml").write_text(WINDOW)
     return folder
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    """Small networks: threads of arithmetic would only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

@@ -99,7 +99,6 @@ import torch
 from reelbank.jobs.training import checkpoints
 from tests.jobs.training.tasks import small_config, train
 
-torch.set_num_threads(1)
 real, left = checkpoints.save_file, [5]
 def deadly(*given):
     left[0] -= 1

@@ -27,7 +27,6 @@ import torch, torch.distributed as dist
 from tests.jobs.training import test_workers
 
 rank, folder = int(sys.argv[1]), Path(sys.argv[2])
-torch.set_num_threads(1)
 dist.init_process_group("gloo", store=dist.FileStore(str(folder / "meet"), 2), rank=rank,
                         world_size=2, timeout=timedelta(seconds=90))
 try:

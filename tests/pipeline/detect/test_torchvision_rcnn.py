@@ -23,14 +23,6 @@ def small(**changes):
     return TorchvisionConfig(**({"model": SMALL, "weights": None, "min_score": 0.0} | changes))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def network():
     with torch.random.fork_rng(devices=[]):
