@@ -8,13 +8,14 @@ Departures: those of operators.py.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reelbank.heads.feature_bank.config import FeatureBankHeadConfig
 from reelbank.heads.feature_bank.input_norm import Standardised
 from reelbank.heads.feature_bank.linear import linear
 from reelbank.heads.feature_bank.operators import make_operator
-from reelbank.heads.feature_bank.sharing import Places, one_each, shared
+from reelbank.heads.feature_bank.places import Places, one_each, shared, where
 
 
 class Classifier(nn.Module):
@@ -94,32 +95,24 @@ class FeatureBankHead(nn.Module):
         those of each moment, as the thesis has it on EPIC-Kitchens.
         """
         _check_short_term(short_term, self.config)
-        short_term = self.short_term_norm(short_term.to(self.classifier.linear.weight.dtype))
+        dtype = self.classifier.linear.weight.dtype
+        short_term = self.short_term_norm(short_term.to(dtype))
         if long_term is None and self.config.bank == "long_term":
             raise ValueError("long_term is missing and bank='long_term' reads it; give (N, W, d_l)")
         num_windows = None if long_term is None else len(long_term)
         places = _places(short_term, window_of, num_windows)
-        queries = places.lay_out(short_term)
-        norm: Standardised | None = None
         if long_term is None:
-            rows, mask = self._without_gaps(queries, places.is_box)
+            rows, slots, times = short_term, places, None
         else:
             _check_window(long_term, mask, times, self.config)
-            rows, mask = self._without_gaps(long_term, mask)
-            norm = self.long_term_norm if isinstance(self.long_term_norm, Standardised) else None
-        seen = places.collect(self.operator(queries, rows, mask, times, norm))
+            long_term, slots, times = _slots(long_term, mask, times)
+            rows = self.long_term_norm(slots.collect(long_term).to(dtype))
+        if self.config.operator.padding == "counted":
+            rows, slots = slots.lay_out(rows).flatten(0, 1), where(torch.ones_like(slots.is_taken))
+        times = None if times is None else slots.collect(times)
+        seen = places.collect(self.operator(places.lay_out(short_term), rows, slots, times))
         logits: Tensor = self.classifier(torch.cat([short_term, seen.to(short_term.dtype)], dim=1))
         return logits
-
-    def _without_gaps(self, rows: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Rows and mask as the operators want them: at least one slot, and `padding` settled."""
-        if mask is None:
-            mask = torch.ones(rows.shape[:2], dtype=torch.bool, device=rows.device)
-        if rows.shape[1] == 0:
-            rows, mask = rows.new_zeros(len(rows), 1, rows.shape[2]), mask.new_zeros(len(rows), 1)
-        if self.config.operator.padding == "counted":
-            return rows.masked_fill(~mask[:, :, None], 0), torch.ones_like(mask)
-        return rows, mask
 
 
 def input_norm(dim: int, config: FeatureBankHeadConfig) -> nn.Module:
@@ -130,6 +123,18 @@ def input_norm(dim: int, config: FeatureBankHeadConfig) -> nn.Module:
 def make_head(config: FeatureBankHeadConfig) -> FeatureBankHead | ShortTermHead:
     """The head that `config` describes, new: 3D CNN, STO or LFB."""
     return ShortTermHead(config) if config.bank == "none" else FeatureBankHead(config)
+
+
+def _slots(
+    long_term: Tensor, mask: Tensor | None, times: Tensor | None
+) -> tuple[Tensor, Places, Tensor | None]:
+    """Windows of at least one slot, where their rows are, and the times of all slots."""
+    if mask is None:
+        mask = torch.ones(long_term.shape[:2], dtype=torch.bool, device=long_term.device)
+    if mask.shape[1] == 0:
+        long_term, mask = F.pad(long_term, (0, 0, 0, 1)), F.pad(mask, (0, 1))
+        times = None if times is None else F.pad(times, (0, 1))
+    return long_term, where(mask), times
 
 
 def _places(short_term: Tensor, window_of: Tensor | None, num_windows: int | None) -> Places:

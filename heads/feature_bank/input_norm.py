@@ -8,7 +8,6 @@ features; rows of a bank stay as they are.
 Batch normalisation without weights: statistics of the batch in training, running ones in testing.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -26,16 +25,3 @@ class Standardised(nn.BatchNorm1d):
         else:
             standardised = F.batch_norm(rows, self.running_mean, self.running_var, eps=self.eps)
         return standardised
-
-    def of_existing(self, rows: Tensor, mask: Tensor) -> Tensor:
-        """(B, W, dim) with zeros where `mask` (B, W) is false; what lies there is not even read."""
-        slots = mask.flatten().nonzero().squeeze(1)
-        existing: Tensor = self(rows.flatten(0, 1).index_select(0, slots).to(self._dtype))
-        empty = existing.new_zeros(mask.numel(), existing.shape[1])
-        return empty.index_copy(0, slots, existing).view(*mask.shape, -1)
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        assert self.running_mean is not None
-        dtype: torch.dtype = self.running_mean.dtype
-        return dtype

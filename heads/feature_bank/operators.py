@@ -9,6 +9,8 @@ begins as zero, so that a new operator hands on the reduced clip.
 Departures: padded slots are masked, and a window without rows adds nothing; `padding="counted"`
 takes them for zero vectors, as the released code does. Clips that share a window share its
 dropout. The reduction runs over the rows that exist and over no others. `init="he"` is ours.
+
+Rows come one after the other, those that exist and no others, with their places in the windows.
 """
 
 import torch
@@ -17,8 +19,8 @@ from torch import Tensor, nn
 
 from reelbank.heads.feature_bank.attention import Attention
 from reelbank.heads.feature_bank.config import OperatorConfig
-from reelbank.heads.feature_bank.input_norm import Standardised
 from reelbank.heads.feature_bank.linear import last_linear, linear
+from reelbank.heads.feature_bank.places import Places
 from reelbank.heads.feature_bank.time_embedding import RelativeTimeEmbedding
 
 
@@ -26,16 +28,11 @@ class Operator(nn.Module):
     """Common to all: B windows, each with Q queries (clips or boxes) and W slots for rows."""
 
     def forward(
-        self,
-        queries: Tensor,
-        rows: Tensor,
-        mask: Tensor,
-        times: Tensor | None = None,
-        norm: Standardised | None = None,
+        self, queries: Tensor, rows: Tensor, places: Places, times: Tensor | None = None
     ) -> Tensor:
-        """(B, Q, out) from queries (B, Q, d_s), rows (B, W, d_l), mask (B, W) bool, times (B, W).
+        """(B, Q, out) from queries (B, Q, d_s) and n rows (n, d_l) at `places` among (B, W) slots.
 
-        Slots where `mask` is false may hold anything, NaN too. `norm` standardises the rows first.
+        `times` (n,) are seconds relative to the clip, read by a time embedding alone.
         """
         raise NotImplementedError
 
@@ -79,41 +76,26 @@ class NonLocalOperator(Operator):
         self.layers = nn.ModuleList(NonLocalLayer(config) for _ in range(config.num_layers))
 
     def forward(
-        self,
-        queries: Tensor,
-        rows: Tensor,
-        mask: Tensor,
-        times: Tensor | None = None,
-        norm: Standardised | None = None,
+        self, queries: Tensor, rows: Tensor, places: Places, times: Tensor | None = None
     ) -> Tensor:
         """As `Operator.forward` says; `times` are needed where there is a time embedding."""
         queries = self.dropout(self.query_reduction(queries))
-        rows = self._reduced(rows, mask, times, norm)
+        reduced = places.lay_out(self._reduced(rows, times))
         for layer in self.layers:
-            queries = layer(queries, rows, mask)
+            queries = layer(queries, reduced, places.is_taken)
         return queries
 
-    def _reduced(
-        self, rows: Tensor, mask: Tensor, times: Tensor | None, norm: Standardised | None
-    ) -> Tensor:
-        """(B, W, inner_dim), zero where no row is; what lies there is not even read."""
-        slots = mask.flatten().nonzero().squeeze(1)
-        existing = rows.flatten(0, 1).index_select(0, slots)  # (number of rows, d_l)
-        existing = existing.to(self.row_reduction.weight.dtype)
-        if norm is not None:
-            existing = norm(existing)
-        reduced: Tensor = self.dropout(self.row_reduction(existing))
+    def _reduced(self, rows: Tensor, times: Tensor | None) -> Tensor:
+        """(n, inner_dim)."""
+        reduced: Tensor = self.dropout(self.row_reduction(rows))
         if self.time_embedding is not None:
             if times is None:
                 raise ValueError(
                     "times are missing and time_embedding='sinusoidal' needs them; give (N, W) "
                     "seconds relative to the clip's time"
                 )
-            embedded = self.time_embedding(times.flatten().index_select(0, slots))
-            reduced = reduced + embedded.to(reduced.dtype)
-        dim = reduced.shape[1]
-        empty = reduced.new_zeros(mask.numel(), dim)
-        return empty.index_copy(0, slots, reduced).view(*mask.shape, dim)
+            reduced = reduced + self.time_embedding(times).to(reduced.dtype)
+        return reduced
 
 
 class PoolingOperator(Operator):
@@ -124,22 +106,15 @@ class PoolingOperator(Operator):
         self.is_max = config.kind == "max"
 
     def forward(
-        self,
-        queries: Tensor,
-        rows: Tensor,
-        mask: Tensor,
-        times: Tensor | None = None,
-        norm: Standardised | None = None,
+        self, queries: Tensor, rows: Tensor, places: Places, times: Tensor | None = None
     ) -> Tensor:
         """As `Operator.forward` says; the output is a view of one vector for each window."""
-        if norm is not None:
-            rows = norm.of_existing(rows, mask)
-        rows, exists = rows.to(queries.dtype), mask[:, :, None]
+        counts = places.is_taken.sum(dim=1, keepdim=True)  # (B, 1)
         if self.is_max:
-            largest = rows.masked_fill(~exists, -torch.inf).amax(dim=1)
-            pooled = largest.masked_fill(~mask.any(dim=1, keepdim=True), 0)
+            largest = places.lay_out(rows, empty=-torch.inf).amax(dim=1)
+            pooled = largest.masked_fill(counts == 0, 0)
         else:
-            pooled = rows.masked_fill(~exists, 0).sum(dim=1) / exists.sum(dim=1).clamp(min=1)
+            pooled = places.lay_out(rows).sum(dim=1) / counts.clamp(min=1)
         return pooled[:, None].expand(-1, queries.shape[1], -1)
 
 

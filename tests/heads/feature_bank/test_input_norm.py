@@ -6,6 +6,7 @@ import torch
 from reelbank.heads.feature_bank.config import FeatureBankHeadConfig, OperatorConfig
 from reelbank.heads.feature_bank.head import make_head
 from reelbank.heads.feature_bank.input_norm import Standardised
+from reelbank.heads.feature_bank.places import where
 
 DIM = 6
 
@@ -98,10 +99,9 @@ def test_windows_differ_from_the_first_step_on_only_with_standardised_rows():
         )
         head = make_head(config)
         queries = torch.zeros(64, 1, 32)
-        standardise = head.long_term_norm if norm == "batch" else None
-        mask = torch.ones(64, 50, dtype=torch.bool)
+        places = where(torch.ones(64, 50, dtype=torch.bool))
         with torch.no_grad():
-            seen = head.operator(queries, rows, mask, norm=standardise)
+            seen = head.operator(queries, head.long_term_norm(rows.flatten(0, 1)), places)
         spread[norm] = float(seen.std(0).mean() / seen.abs().mean())
         assert head(clips, rows).shape == (64, 1)
     assert spread["batch"] > 5 * spread["none"]

@@ -6,6 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from reelbank.heads.feature_bank.config import FeatureBankHeadConfig, OperatorConfig
 from reelbank.heads.feature_bank.head import FeatureBankHead, make_head
+from reelbank.heads.feature_bank.places import where
 from tests.heads.feature_bank.written_out import batched
 
 BACKBONE_PARAMETERS = 34_582_336
@@ -116,7 +117,7 @@ def test_a_new_operator_hands_on_the_reduced_clip(num_layers, affinity):
     made = head(num_layers=num_layers, affinity=affinity).eval()
     clips, rows = torch.randn(3, 2048), torch.randn(3, 4, 2048)
     mask = torch.ones(3, 4, dtype=torch.bool)
-    seen = made.operator(clips[:, None], rows, mask)[:, 0]
+    seen = made.operator(clips[:, None], rows.flatten(0, 1), where(mask))[:, 0]
     assert torch.equal(seen, made.operator.query_reduction(clips))
     assert torch.equal(made(clips, rows, mask), made(clips, 100 * rows, mask))
 
@@ -124,7 +125,8 @@ def test_a_new_operator_hands_on_the_reduced_clip(num_layers, affinity):
 def test_a_new_operator_in_the_other_order_hands_on_the_rectified_clip():
     made = head(order="post_activation").eval()
     clips = torch.randn(3, 2048)
-    seen = made.operator(clips[:, None], torch.randn(3, 4, 2048), torch.ones(3, 4).bool())[:, 0]
+    places = where(torch.ones(3, 4, dtype=torch.bool))
+    seen = made.operator(clips[:, None], torch.randn(12, 2048), places)[:, 0]
     assert torch.equal(seen, made.operator.query_reduction(clips).relu())
 
 

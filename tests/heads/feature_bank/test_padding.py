@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from reelbank.heads.feature_bank.places import where
 from tests.heads.feature_bank.conftest import CLIP_DIM, INNER_DIM, ROW_DIM, small_head, windows
 
 FORMS = [
@@ -70,9 +71,8 @@ def test_a_window_of_no_slots_is_one_of_padding_alone(form):
 
 def test_a_window_without_rows_adds_nothing_to_the_reduced_clip():
     head = small_head(num_layers=3)
-    clips, rows = torch.randn(4, CLIP_DIM), torch.randn(4, 5, ROW_DIM)
-    mask = torch.zeros(4, 5, dtype=torch.bool)
-    seen = head.operator(clips[:, None], rows, mask)
+    clips, places = torch.randn(4, CLIP_DIM), where(torch.zeros(4, 5, dtype=torch.bool))
+    seen = head.operator(clips[:, None], torch.empty(0, ROW_DIM), places)
     assert seen.shape == (4, 1, INNER_DIM)
     assert torch.equal(seen[:, 0], head.operator.query_reduction(clips))
 
@@ -80,9 +80,8 @@ def test_a_window_without_rows_adds_nothing_to_the_reduced_clip():
 @pytest.mark.parametrize("kind", ["average", "max"])
 def test_pooling_a_window_without_rows_gives_zeros(kind):
     head = small_head(kind=kind)
-    seen = head.operator(
-        torch.randn(4, 2, CLIP_DIM), torch.randn(4, 5, ROW_DIM), torch.zeros(4, 5).bool()
-    )
+    places = where(torch.zeros(4, 5, dtype=torch.bool))
+    seen = head.operator(torch.randn(4, 2, CLIP_DIM), torch.empty(0, ROW_DIM), places)
     assert torch.equal(seen, torch.zeros(4, 2, ROW_DIM))
 
 

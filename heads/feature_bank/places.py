@@ -1,4 +1,6 @@
-"""Boxes that share a window: laid out window by window, so that the window is held once."""
+"""Rows one after the other, and where each lies among windows: boxes that share a window, so that
+the window is held once, and the rows that a window holds.
+"""
 
 from dataclasses import dataclass
 
@@ -8,28 +10,34 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where each of N boxes lies among (num_windows, num_boxes) places."""
+    """Where each of N rows lies among (num_windows, num_slots) slots."""
 
     place_of: Tensor
-    """(N,) int64, window * num_boxes + the box's number within the window."""
-    is_box: Tensor
-    """(num_windows, num_boxes) bool, false where a place is empty."""
+    """(N,) int64, window * num_slots + the row's slot within the window."""
+    is_taken: Tensor
+    """(num_windows, num_slots) bool, false where a slot is empty."""
 
-    def lay_out(self, values: Tensor) -> Tensor:
-        """(N, dim) -> (num_windows, num_boxes, dim), zeros in the empty places."""
-        dim = values.shape[1]
-        empty = values.new_zeros(self.is_box.numel(), dim)
-        return empty.index_copy(0, self.place_of, values).view(*self.is_box.shape, dim)
+    def lay_out(self, rows: Tensor, *, empty: float = 0.0) -> Tensor:
+        """(N, dim) -> (num_windows, num_slots, dim), `empty` in the empty slots."""
+        dim = rows.shape[1]
+        slots = rows.new_full((self.is_taken.numel(), dim), empty)
+        return slots.index_copy(0, self.place_of, rows).view(*self.is_taken.shape, dim)
 
     def collect(self, laid_out: Tensor) -> Tensor:
-        """(num_windows, num_boxes, dim) -> (N, dim), in the order of the boxes."""
+        """(num_windows, num_slots, ...) -> (N, ...), in the order of the rows; what lies in empty
+        slots is not even read.
+        """
         return laid_out.flatten(0, 1).index_select(0, self.place_of)
+
+
+def where(is_taken: Tensor) -> Places:
+    """The rows of the slots (num_windows, num_slots) that are taken, window by window."""
+    return Places(is_taken.flatten().nonzero().squeeze(1), is_taken)
 
 
 def one_each(num_boxes: int, device: torch.device) -> Places:
     """Every box has a window of its own."""
-    is_box = torch.ones(num_boxes, 1, dtype=torch.bool, device=device)
-    return Places(torch.arange(num_boxes, device=device), is_box)
+    return where(torch.ones(num_boxes, 1, dtype=torch.bool, device=device))
 
 
 def shared(window_of: Tensor, num_windows: int | None = None) -> Places:
@@ -43,12 +51,11 @@ def shared(window_of: Tensor, num_windows: int | None = None) -> Places:
             f"{num_windows}; give numbers from 0 to below that"
         )
     counts = window_of.bincount(minlength=num_windows)  # (num_windows,)
-    most = int(counts.max()) if num_windows else 0
+    most = max(1, int(counts.max())) if num_windows else 1
     order = window_of.argsort(stable=True)
     sorted_windows = window_of[order]
     before = counts.cumsum(0) - counts
     number = torch.arange(len(window_of), device=window_of.device) - before[sorted_windows]
     place_of = torch.empty_like(window_of)
     place_of[order] = sorted_windows * most + number
-    is_box = torch.arange(most, device=window_of.device) < counts[:, None]
-    return Places(place_of, is_box)
+    return Places(place_of, torch.arange(most, device=window_of.device) < counts[:, None])

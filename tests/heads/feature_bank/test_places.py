@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reelbank.heads.feature_bank.sharing import shared
+from reelbank.heads.feature_bank.places import shared
 from tests.heads.feature_bank.conftest import CLIP_DIM, ROW_DIM, small_head, windows
 
 WINDOW_OF = torch.tensor([3, 0, 3, 5, 1, 3, 5, 0, 0, 0])
@@ -62,10 +62,10 @@ def test_laid_out_boxes_come_back_in_their_order(window_of):
     boxes = torch.arange(2 * len(window_of), dtype=torch.float32).view(-1, 2)
     laid_out = places.lay_out(boxes)
     assert torch.equal(places.collect(laid_out), boxes)
-    assert places.is_box.sum(dim=1).tolist() == [window_of.count(n) for n in range(6)]
+    assert places.is_taken.sum(dim=1).tolist() == [window_of.count(n) for n in range(6)]
     for number in range(6):
         of_window = boxes[torch.tensor(window_of, dtype=torch.int64) == number]
-        assert torch.equal(laid_out[number][places.is_box[number]], of_window)
+        assert torch.equal(laid_out[number][places.is_taken[number]], of_window)
 
 
 def test_a_batch_without_boxes_has_no_logits():
