@@ -4,8 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 VIDEO ?=
-# Two processes; a file's tests stay together, for what they share. A Ray of two cores needs both.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# Two processes; a file's tests stay together, for what they share, and files keep their order, which
+# puts those of few long tests not last. A Ray of two cores needs both processes' cores.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: install demo demo-heads test test-all check format clean
 

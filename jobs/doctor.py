@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from reelbank.jobs.recipe import recipe_names
-from reelbank.pipeline.backbones.config import BACKBONES
+from reelbank.pipeline.backbones.zoo import BACKBONES
 from reelbank.pipeline.decode.identity import decoder_identity
 
 CHECKED = (

@@ -35,10 +35,10 @@ from reelbank.jobs.training.theatre_clips import (
     read_people,
 )
 from reelbank.pipeline.backbones.backbone import Backbone, normalise
-from reelbank.pipeline.backbones.config import backbone_config
 from reelbank.pipeline.backbones.models import construct, draw_weights, seeded
 from reelbank.pipeline.backbones.roi_pooling import roi_features
 from reelbank.pipeline.backbones.shipped import recipe_path
+from reelbank.pipeline.backbones.zoo import backbone_config
 from reelbank.pipeline.settings import BackboneSettings
 from reelbank.pipeline.theatre.roles import ACTIONS
 from reelbank.pipeline.theatre.theatre import THEATRE_VERSION, make_theatre

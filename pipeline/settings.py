@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator
 
-from reelbank.pipeline.backbones.config import backbone_info
 from reelbank.pipeline.backbones.shipped import is_shipped
+from reelbank.pipeline.backbones.zoo import backbone_info
 from reelbank.pipeline.decode.config import DecodeConfig
 from reelbank.pipeline.decode.sampling import clip_times
 from reelbank.pipeline.detect.config import (

@@ -10,17 +10,13 @@ from torch import Tensor, nn
 
 from reelbank.pipeline.backbones.backbone import Backbone
 from reelbank.pipeline.backbones.checkpoints import load_into, load_state, read_licence
-from reelbank.pipeline.backbones.config import (
-    BACKBONES,
-    BackboneConfig,
-    TorchvisionConfig,
-    backbone_config,
-)
+from reelbank.pipeline.backbones.config import BackboneConfig, TorchvisionConfig
 from reelbank.pipeline.backbones.digests import file_sha256
 from reelbank.pipeline.backbones.non_local import NonLocal
 from reelbank.pipeline.backbones.resnet3d import SlowFast, SlowOnly
 from reelbank.pipeline.backbones.shipped import weights_path
 from reelbank.pipeline.backbones.torchvision_video import TorchvisionVideo
+from reelbank.pipeline.backbones.zoo import BACKBONES, backbone_config
 
 __all__ = ["BACKBONES", "LoadedBackbone", "build_backbone"]
 

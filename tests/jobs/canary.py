@@ -17,7 +17,8 @@ from torch import Tensor
 
 from reelbank.pipeline.backbones import models
 from reelbank.pipeline.backbones.backbone import Backbone
-from reelbank.pipeline.backbones.config import BACKBONES, BackboneConfig, ResNet3DConfig
+from reelbank.pipeline.backbones.config import BackboneConfig, ResNet3DConfig
+from reelbank.pipeline.backbones.zoo import BACKBONES
 from reelbank.pipeline.detect.build import DETECTORS
 from reelbank.pipeline.detect.moments import Moment
 from reelbank.stores.records import Detections

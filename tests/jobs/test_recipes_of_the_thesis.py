@@ -9,7 +9,7 @@ from reelbank.jobs.recipe import load_recipe, recipe_kind, recipe_names, recipe_
 from reelbank.jobs.sweeps.settings import SweepSettings
 from reelbank.jobs.training.schedules import factor_at
 from reelbank.jobs.training.settings import TrainSettings
-from reelbank.pipeline.backbones.config import backbone_info
+from reelbank.pipeline.backbones.zoo import backbone_info
 from reelbank.pipeline.settings import ExtractSettings
 
 SUPPORTS = (2, 3, 5, 10, 15, 30, 60)

@@ -8,7 +8,7 @@ nothing heavy, so that a driver can check a recipe.
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from reelbank.pipeline.backbones.config import backbone_info
+from reelbank.pipeline.backbones.zoo import backbone_info
 from reelbank.pipeline.settings import BackboneSettings
 
 BoxSource = Literal["ground_truth", "predicted"]

@@ -25,7 +25,7 @@ from reelbank.jobs.training.clips.views import (
     views_for_test,
 )
 from reelbank.jobs.training.labelled.samples import Samples
-from reelbank.pipeline.backbones.config import backbone_info
+from reelbank.pipeline.backbones.zoo import backbone_info
 from reelbank.pipeline.decode.random_access import frames_at
 from reelbank.stores.records import VideoInfo
 

@@ -6,8 +6,8 @@ from torch import nn
 
 from reelbank.heads.feature_bank.config import Bank, FeatureBankHeadConfig, OperatorConfig
 from reelbank.heads.feature_bank.head import make_head
-from reelbank.pipeline.backbones.config import BACKBONES
 from reelbank.pipeline.backbones.models import construct
+from reelbank.pipeline.backbones.zoo import BACKBONES
 
 NUM_CLASSES = 80
 

@@ -11,14 +11,10 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from reelbank.pipeline.backbones.checkpoints import load_into, load_state
-from reelbank.pipeline.backbones.config import (
-    BACKBONES,
-    NonLocalConfig,
-    ResNet3DConfig,
-    backbone_info,
-)
+from reelbank.pipeline.backbones.config import NonLocalConfig, ResNet3DConfig
 from reelbank.pipeline.backbones.models import build_backbone, construct
 from reelbank.pipeline.backbones.non_local import NonLocal
+from reelbank.pipeline.backbones.zoo import BACKBONES, backbone_info
 
 from .released_lfb import Released
 

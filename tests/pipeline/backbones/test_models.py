@@ -10,11 +10,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from reelbank.pipeline.backbones.backbone import Backbone, normalise
 from reelbank.pipeline.backbones.checkpoints import load_into
-from reelbank.pipeline.backbones.config import BACKBONES, NonLocalConfig, ResNet3DConfig
+from reelbank.pipeline.backbones.config import NonLocalConfig, ResNet3DConfig
 from reelbank.pipeline.backbones.models import build_backbone, construct
 from reelbank.pipeline.backbones.non_local import NonLocal
 from reelbank.pipeline.backbones.resnet3d import SlowFast
 from reelbank.pipeline.backbones.roi_pooling import clip_features, grid_features, roi_features
+from reelbank.pipeline.backbones.zoo import BACKBONES
 
 FAMILY = [name for name in BACKBONES if name.startswith("slow")]
 TORCHVISION = [name for name in BACKBONES if name.startswith("torchvision/")]

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from reelbank.pipeline.backbones.checkpoints import load_into
-from reelbank.pipeline.backbones.config import BACKBONES, NonLocalConfig, ResNet3DConfig
+from reelbank.pipeline.backbones.config import NonLocalConfig, ResNet3DConfig
 from reelbank.pipeline.backbones.models import construct
+from reelbank.pipeline.backbones.zoo import BACKBONES
 
 from .published_names import Published
 

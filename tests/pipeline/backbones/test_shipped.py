@@ -12,11 +12,11 @@ from reelbank.jobs.pretrain import PretrainSettings, precisions, read_settings
 from reelbank.jobs.recipe import load_recipe, settings_from
 from reelbank.jobs.training.theatre_clips import PeopleClips, decoded, read_people
 from reelbank.pipeline.backbones.backbone import normalise
-from reelbank.pipeline.backbones.config import BACKBONES
 from reelbank.pipeline.backbones.digests import file_sha256
 from reelbank.pipeline.backbones.models import build_backbone
 from reelbank.pipeline.backbones.roi_pooling import roi_features
 from reelbank.pipeline.backbones.shipped import SHIPPED, is_shipped, recipe_path, weights_path
+from reelbank.pipeline.backbones.zoo import BACKBONES
 from reelbank.pipeline.settings import BackboneSettings
 from reelbank.pipeline.stages import backbone_digest
 from reelbank.pipeline.theatre.roles import MOVEMENTS

@@ -6,13 +6,9 @@ import textwrap
 
 import pytest
 
-from reelbank.pipeline.backbones.config import (
-    BACKBONES,
-    NonLocalConfig,
-    ResNet3DConfig,
-    backbone_info,
-)
+from reelbank.pipeline.backbones.config import NonLocalConfig, ResNet3DConfig
 from reelbank.pipeline.backbones.digests import check_sha256, file_sha256
+from reelbank.pipeline.backbones.zoo import BACKBONES, backbone_info
 
 
 def run_without(packages: list[str], code: str) -> None:
@@ -24,7 +20,7 @@ def test_every_backbone_is_described_without_torch() -> None:
     run_without(
         ["torch", "torchvision", "numpy", "safetensors"],
         """
-        from reelbank.pipeline.backbones.config import BACKBONES, backbone_info
+        from reelbank.pipeline.backbones.zoo import BACKBONES, backbone_info
         from reelbank.pipeline.backbones.digests import file_sha256
         for name in BACKBONES:
             assert backbone_info(name).feature_dim > 0
