@@ -107,7 +107,8 @@ class Files:
     ) -> list[bytes]:
         """Bytes start to end of each of these files (fetched at once where the file system can).
 
-        An end of None is the file's; with it, a negative start counts from there.
+        An end of None is the file's; with it, a negative start counts from there. Of a file that is
+        too short, what it has.
         """
         names = [self.absolute(path) for path in paths]
         if self.is_local:
@@ -230,7 +231,10 @@ class Files:
 
 def _read_range(where: str, start: int, end: int | None) -> bytes:
     with open(where, "rb") as stream:
-        stream.seek(start, os.SEEK_SET if start >= 0 else os.SEEK_END)
+        if start < 0:
+            # As object stores do, all of a file that is shorter than the tail that is asked for.
+            start = max(0, os.fstat(stream.fileno()).st_size + start)
+        stream.seek(start)
         return stream.read() if end is None else stream.read(end - start)
 
 

@@ -270,11 +270,25 @@ def test_a_folder_that_cannot_be_used_is_told(tmp_path, monkeypatch):
         cache_from_environment()
 
 
-def test_damaged_chunks_of_a_compressed_part_are_told(tmp_path, folder):
-    store = open_store(str(tmp_path / "s"), create=True)
+def compressed_shard(folder):
+    """A store of one compressed part, and the file of its rows."""
+    store = open_store(str(folder), create=True)
     held = {float(n): ROWS[n : n + 1] for n in range(len(ROWS))}
     commit_bank(store, "clip", [(unit("a.mp4", "bank:clip"), held)], compression="zstd")
-    (shard,) = (tmp_path / "s").glob("banks/clip/*/rows/c/0/0")
+    (shard,) = folder.glob("banks/clip/*/rows/c/0/0")
+    return store, shard
+
+
+@pytest.mark.parametrize("left", [0, 5])
+def test_a_compressed_part_that_was_cut_off_is_told(tmp_path, folder, left):
+    store, shard = compressed_shard(tmp_path / "s")
+    shard.write_bytes(shard.read_bytes()[:left])
+    with pytest.raises(ValueError, match=rf"is damaged: .* has {left} bytes.*run reelbank verify"):
+        store.bank("clip").window("a.mp4", 10.0, 10.0)
+
+
+def test_damaged_chunks_of_a_compressed_part_are_told(tmp_path, folder):
+    store, shard = compressed_shard(tmp_path / "s")
     data = bytearray(shard.read_bytes())
     data[100:200] = bytes(100)
     shard.write_bytes(data)
