@@ -36,6 +36,7 @@ from reelbank.jobs.training.loading import (
     make_loader,
 )
 from reelbank.jobs.training.logs import RunLog
+from reelbank.jobs.training.memory import keep_freed_memory
 from reelbank.jobs.training.progress import TrainingProgress
 from reelbank.jobs.training.resume import restore, taken
 from reelbank.jobs.training.seeding import own_randomness, repeatable, seed_all, seed_of
@@ -77,6 +78,7 @@ def fit(
     data were. Raises ValueError where the run was begun with other settings, data or `about`, where
     its newest checkpoint is damaged, and (NonFiniteError) where loss or gradient is not finite.
     """
+    keep_freed_memory()
     with own_randomness(torch.device(config.device)), repeatable(config.deterministic):
         return _Run(task, data, config, run, about=about or {}).fit(console or Console(quiet=True))
 
