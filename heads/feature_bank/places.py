@@ -37,7 +37,8 @@ def where(is_taken: Tensor) -> Places:
 
 def one_each(num_boxes: int, device: torch.device) -> Places:
     """Every box has a window of its own."""
-    return where(torch.ones(num_boxes, 1, dtype=torch.bool, device=device))
+    is_taken = torch.ones(num_boxes, 1, dtype=torch.bool, device=device)
+    return Places(torch.arange(num_boxes, device=device), is_taken)
 
 
 def shared(window_of: Tensor, num_windows: int | None = None) -> Places:
