@@ -45,6 +45,8 @@ class _Lines:
     """(l, 4)."""
     label_ids: NDArray[np.int64]
     """(l,) number of the class."""
+    excluded: NDArray[np.int64]
+    """Excluded moments of these films, sorted."""
 
 
 class AvaTask:
@@ -113,7 +115,8 @@ class AvaTask:
         else:  # All key times between the first and the last label of a film.
             bounds = np.searchsorted(labelled, moments_of(np.arange(len(lines.videos) + 1), 0.0))
             first, last = labelled[bounds[:-1]], labelled[bounds[1:] - 1]
-            found = found.take((first[found.video] - 1 <= at) & (at <= last[found.video] + 1))
+            is_between = (first[found.video] - 1 <= at) & (at <= last[found.video] + 1)
+            found = found.take(is_between & (places_among(lines.excluded, at) < 0))
         samples = boxed_clips(
             lines.videos,
             found.video,
@@ -128,9 +131,11 @@ class AvaTask:
         """Lines of these splits, but for those of excluded moments."""
         found = read_lines(self._store, self._labels.set, splits=splits, tasks=(TASK, EXCLUDED))
         is_excluded = pc.equal(found["task"], EXCLUDED).to_numpy()
-        self._check(found.filter(~is_excluded))
-        at = moments_of(numbered(found, videos_of(found)), column(found, "time"))
-        found = found.filter(~is_excluded & ~np.isin(at, at[is_excluded]))
+        found, left_out = found.filter(~is_excluded), found.filter(is_excluded)
+        self._check(found)
+        videos = videos_of(found)
+        at = moments_of(numbered(found, videos), column(found, "time"))
+        found = found.filter(places_among(_moments(left_out, videos), at) < 0)
         videos = videos_of(found)
         boxes = np.stack([column(found, name) for name in ("x1", "y1", "x2", "y2")], axis=1)
         return _Lines(
@@ -139,6 +144,7 @@ class AvaTask:
             times=column(found, "time"),
             boxes=boxes,
             label_ids=column(found, "label_id").astype(np.int64),
+            excluded=_moments(left_out, videos),
         )
 
     def _check(self, lines: pa.Table) -> None:
@@ -183,6 +189,12 @@ class AvaTest:
         names = [self._classes.names[column] for column in columns]
         found = average_precision(ranked.ranking, ALL_POINTS)
         return precision_measured(names, found, ranked.ranking, ALL_POINTS, num_draws=num_draws)
+
+
+def _moments(lines: pa.Table, videos: tuple[str, ...]) -> NDArray[np.int64]:
+    """Moments of the lines of these films, rising."""
+    number = numbered(lines, videos)
+    return np.unique(moments_of(number, column(lines, "time"))[number >= 0])
 
 
 def _at(video: NDArray[np.int64], times: NDArray[np.float64]) -> KeyFrames:
