@@ -78,7 +78,7 @@ def predict(
 def _unit(predictor: Predictor, store: Store, stage: str, video: str) -> Unit:
     """The work on a film, its lines not counted yet; the key says what they depend on."""
     live = store.live()
-    stages = ["detections", *(bank_stage(bank) for bank in predictor.banks)]
+    stages = ["video", "detections", *(bank_stage(bank) for bank in predictor.banks)]
     sources = [unit for name in stages for unit in live.units(video, name)]
     settings = asdict(predictor.settings)
     del settings["training"]
@@ -90,7 +90,7 @@ def _unit(predictor: Predictor, store: Store, stage: str, video: str) -> Unit:
     }
     return Unit(
         video_id=video,
-        digest=sources[-1].digest,
+        digest=sources[0].digest,
         stage=stage,
         start_seconds=0.0,
         end_seconds=math.inf,

@@ -20,6 +20,8 @@ _TELLING = (
     "seed",
     "weights_digest",
     "key_step_seconds",
+    "roi_align",
+    "grid_size",
 )
 """What of a bank's metadata must be the same where a checkpoint is used."""
 

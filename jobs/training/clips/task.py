@@ -75,13 +75,14 @@ class ClipTask:
         return self.score(self.test.samples)
 
     def score(self, samples: Samples) -> Tensor:
-        """(m, num_classes) float32 of any samples of the store, each the mean over its views."""
+        """(m, num_classes) float32 of any samples of the store, each over its views."""
         films = films_of(self._store, names_of(samples))
         tester = ClipTester(
             TestClips(samples, films, self._config),
             samples,
             windows_of(self._settings.long_term, self._store, samples),
             loss=self._head.loss,
+            highest=self._settings.labels.kind == "charades",
             clips_at_once=self._config.test_batch,
             loaders=self._settings.training.loaders,
         )

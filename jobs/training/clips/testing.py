@@ -1,7 +1,8 @@
-"""Scores of clips in a test: the mean over all views of each.
+"""Scores of clips in a test, over all views of each: their mean, or the highest.
 
-Source: Wu, PhD thesis, Table 7.2g (centre, three crops, flips, three scales). A view counts for a
-box that it shows; where no view shows it, as with a centre crop, those at the border count.
+Source: Wu, PhD thesis, Table 7.2g (centre, three crops, flips, three scales) for the mean, section
+7.5.1 for the highest, which counts on Charades over clips and crops alike. A view counts for a box
+that it shows; where no view shows it, as with a centre crop, those at the border count.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,12 +31,15 @@ class ClipTester:
         windows: BankDataset | None,
         *,
         loss: Loss,
+        highest: bool,
         clips_at_once: int,
         loaders: int,
     ) -> None:
-        """`windows`, where the head reads a bank, has one for each clip of `samples`."""
+        """`windows`, where the head reads a bank, has one for each clip of `samples`. With
+        `highest` the highest score of any view counts, of items that every view shows.
+        """
         self._clips, self._windows, self._loss = clips, windows, loss
-        self._at_once, self._loaders = clips_at_once, loaders
+        self._highest, self._at_once, self._loaders = highest, clips_at_once, loaders
         self._times = torch.tensor(samples.times)
         self._counts: list[int] = np.diff(samples.first_items).tolist()
 
@@ -63,14 +67,18 @@ class ClipTester:
     def _of_clips(
         self, model: ClipModel, indices: Sequence[int], clips: Sequence[Sequence[SeenClip]]
     ) -> list[Tensor]:
-        """(m, num_classes) for each clip: the mean over its views."""
+        """(m, num_classes) for each clip, over its views."""
         views = [(number, view) for number, clip in enumerate(clips) for view in clip]
-        sums: list[Tensor | float] = [0.0] * len(clips)
+        found: dict[int, Tensor] = {}
         for pack in _packs(views, self._at_once):
             scored = self._of_views(model, indices, pack)
             for (number, _), scores, share in zip(pack, scored, _shares(pack, clips), strict=True):
-                sums[number] = sums[number] + scores * share
-        return [one for one in sums if isinstance(one, Tensor)]
+                before = found.get(number)
+                if self._highest:
+                    found[number] = scores if before is None else torch.maximum(before, scores)
+                else:
+                    found[number] = scores * share + (0.0 if before is None else before)
+        return [found[number] for number in range(len(clips))]
 
     def _of_views(
         self, model: ClipModel, indices: Sequence[int], pack: Sequence[tuple[int, SeenClip]]

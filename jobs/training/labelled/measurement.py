@@ -30,8 +30,15 @@ def tested_classes(details: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def mean_recall(classes: Iterable[Mapping[str, Any]]) -> float:
     """Over classes of a measurement; 1 without any, as in a test that has no boxes to miss.
 
-    A ceiling is multiplied by it: where boxes are missed, nobody reaches the rest.
+    A ceiling is multiplied by it: where boxes are missed, nobody reaches the rest. ValueError for
+    a measurement of an older version, which has none.
     """
+    classes = list(classes)
+    if any("recall" not in one for one in classes):
+        raise ValueError(
+            "the test was made by an older version, which did not measure recall; train in another "
+            "folder, or remove the run"
+        )
     return statistics.fmean([one["recall"] for one in classes] or [1.0])
 
 

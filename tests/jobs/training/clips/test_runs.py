@@ -1,5 +1,7 @@
 """What becomes of a finished run on clips: it is tested, predicts, and gives a bank its network."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -9,8 +11,19 @@ from reelbank.jobs.predict import predict
 from reelbank.jobs.train import train
 from reelbank.jobs.training.checkpoints import checkpoints_of, load_checkpoint
 from reelbank.jobs.training.scoring import scores_of
+from reelbank.jobs.training.settings import CharadesLabels
 from reelbank.pipeline.backbones.models import build_backbone
-from tests.jobs.training.clips.stores import CLASSES, FILMS, clips_config, recipe
+from tests.jobs.extraction import extract
+from tests.jobs.training.clips.stores import (
+    CLASSES,
+    FILMS,
+    SECONDS,
+    clips_config,
+    commit_labels,
+    line,
+    recipe,
+    without_bank,
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +68,23 @@ def test_its_network_can_make_a_bank(run):
     assert not network.untrained
     for name, tensor in network.module.state_dict().items():
         assert torch.equal(tensor, trained[f"backbone.{name}"])
+
+
+def test_whole_clips_are_predicted_where_nothing_but_the_films_is_known(blocks, tmp_path):
+    films = Path(blocks.sql("select source from videos limit 1").to_pylist()[0]["source"]).parent
+    store = extract(films, tmp_path / "store", "detector=null", "tracks=null", "banks={}").store
+    spans = [
+        line(film, task="action", start_seconds=0.0, end_seconds=8.0, label_id=1, label="red")
+        for film in FILMS
+    ]
+    commit_labels(store, "spans", spans)
+    settings = without_bank(
+        recipe(labels=CharadesLabels(set="spans@1", test=("validation",), num_clips=2))
+    )
+    train(settings, store, tmp_path / "run")
+    predict(tmp_path / "run", store, name="spans")
+    written = store.sql("select distinct video_id, time from predictions").to_pylist()
+    assert {line["video_id"] for line in written} == set(FILMS)
+    assert sorted(one["time"] for one in written if one["video_id"] == "try_0.mp4") == [
+        float(second) for second in range(SECONDS)
+    ]

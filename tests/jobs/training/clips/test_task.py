@@ -217,6 +217,18 @@ def test_labels_about_clips_pool_the_whole_clip(spans, tmp_path, kind):
     assert len(tested) == (3 if kind == "charades" else SECONDS // 2)
 
 
+def test_on_charades_the_highest_score_of_any_crop_counts(spans):
+    labels = CharadesLabels(set="spans@1", test=("validation",), num_clips=3)
+    found = {}
+    for crops in ("centre", "three_crop"):
+        clips = clips_config(test=ViewsConfig(crops=crops))
+        settings = without_bank(recipe(labels=labels, short_term=clips))
+        found[crops] = scores_of(make_clip_task(settings, spans)[0])
+    # The centre crop is one of the three.
+    assert (found["three_crop"] >= found["centre"] - 1e-6).all()
+    assert (found["three_crop"] > found["centre"] + 1e-6).any()
+
+
 def test_films_without_rows_in_the_bank_are_named(blocks):
     nowhere = line("learn_0.mp4", task="action", time=1.0, x1=0.0, y1=0.0, x2=0.5, y2=0.5)
     assert nowhere["video_id"] in blocks.bank("person").videos()
