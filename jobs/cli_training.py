@@ -19,13 +19,25 @@ def theatre(
     size: Annotated[
         str, typer.Option(help="tiny, small (2 hours), medium (10) or full (20).")
     ] = "small",
-    seed: Annotated[int, typer.Option(min=0, help="Other seeds give other films.")] = 0,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change the size, for example seconds=300 or difficulty.horizon_seconds=10.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Other seeds give other films; sizes of one seed share them.")
+    ] = 0,
     processes: Annotated[
         int | None, typer.Option(min=1, help="Films made at once; else one for each core.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make long films with known labels, and the best average precision that anyone can reach."""
+    from reelbank.jobs.recipe import changed
+    from reelbank.pipeline.theatre.sizes import size_named
     from reelbank.pipeline.theatre.theatre import make_theatre
 
     console = Console(stderr=as_json)
@@ -34,7 +46,11 @@ def theatre(
         console.print(f"{done:>3} of {total}  {name}", highlight=False)
 
     made = make_theatre(
-        folder, size, seed=seed, processes=processes or os.cpu_count() or 1, on_film=on_film
+        folder,
+        changed(size_named(size), changes, f"size {size}") if changes else size,
+        seed=seed,
+        processes=processes or os.cpu_count() or 1,
+        on_film=on_film,
     )
     found = {
         "films": str(made.films),

@@ -107,12 +107,24 @@ def settings_from(tree: Mapping[str, Any], where: str, root: Any = ExtractSettin
         ) from error
 
 
+def changed(settings: Settings, overrides: Sequence[str], where: str) -> Settings:
+    """The same settings with `key.sub=value` overrides on top."""
+    tree = _plain(settings)
+    for override in overrides:
+        _set(tree, override)
+    return settings_from(tree, where, type(settings))
+
+
 def resolved_yaml(settings: Any) -> str:
     """Every setting as it will run, as YAML that can be given as a recipe again."""
     if isinstance(settings, ExtractSettings):
         settings = settings.resolved()
-    plain = json.loads(json.dumps(asdict(settings)))
-    return yaml.dump(plain, Dumper=_DUMPER, sort_keys=False, allow_unicode=True)
+    return yaml.dump(_plain(settings), Dumper=_DUMPER, sort_keys=False, allow_unicode=True)
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(json.dumps(asdict(settings)))
+    return found
 
 
 @cache

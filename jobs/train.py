@@ -38,8 +38,9 @@ def train(
     `metrics`: by name, of the best checkpoint where `training.best_metric` is named, else of the
     last one: `map` for kinds ava and charades, `top1` and `top5` for epic. `details.map`: `low`,
     `high` and `deviation` of the mAP; `details.classes`: for each class that counts `label`, `ap`,
-    `num_positives` and its error bars. `checkpoint` (below RUN), `step`, `num_parameters`,
-    `num_clips` and `num_items` of training and test, `steps_per_second`, `waiting_share`.
+    `recall`, `num_positives` and its error bars. `checkpoint` (below RUN), `step`,
+    `num_parameters`, `num_clips` and `num_items` of training and test, `steps_per_second`,
+    `waiting_share`.
 
     A run that was interrupted goes on from its last checkpoint, and one that is finished is not run
     again. Raises ValueError where the store lacks what the recipe needs, or where the folder holds

@@ -12,8 +12,8 @@ from reelbank.jobs.training.config import FREE_SETTINGS
 from reelbank.jobs.training.settings import TrainSettings
 
 MEMBER_STEP = 1000
-"""The j-th member of an ensemble has j times this on top of its seed: no two of them share one, and
-the first one is the training of the line without an ensemble."""
+"""The j-th member of an ensemble has j times this on top of its seed: with seeds below it no two
+members share one, and the first is the training of the line without an ensemble."""
 
 
 @dataclass(frozen=True, slots=True)

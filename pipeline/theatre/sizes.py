@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+from reelbank.pipeline.theatre.annotations import SPLITS
 from reelbank.pipeline.theatre.difficulty import Difficulty
 
 
@@ -23,6 +24,13 @@ class TheatreSize:
     """Supports in seconds whose ceilings are stored."""
     difficulty: Difficulty = field(default_factory=Difficulty)
     """The same for every size that is for training."""
+
+    def __post_init__(self) -> None:
+        if set(self.num_films) != set(SPLITS) or min(self.num_films.values()) < 1:
+            raise ValueError(
+                f"num_films={self.num_films} is not possible; give 1 or more of each of "
+                f"{', '.join(SPLITS)}"
+            )
 
 
 _SUPPORTS = (2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)

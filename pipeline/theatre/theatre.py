@@ -15,6 +15,7 @@ from reelbank.pipeline.theatre.ceilings import ceilings, write_ceilings
 from reelbank.pipeline.theatre.performance import Performance
 from reelbank.pipeline.theatre.play import Play, PlayConfig, write_play
 from reelbank.pipeline.theatre.sizes import TheatreSize, size_named
+from reelbank.pipeline.theatre.windows import check_supports
 from reelbank.pipeline.theatre.writer import FilmWriter
 
 THEATRE_VERSION = 1
@@ -52,24 +53,29 @@ def theatre_at(folder: Path) -> Theatre:
 
 def make_theatre(
     folder: Path,
-    size: str = "small",
+    size: str | TheatreSize = "small",
     *,
     seed: int = 0,
     processes: int = 2,
     on_film: Callable[[str, int, int], None] | None = None,
 ) -> Theatre:
-    """Make the benchmark of a named size in `folder`; films that are there are not made again.
+    """Make the benchmark of a size in `folder`; films that are there are not made again.
 
+    Sizes share films: those of one and the same seed, length and difficulty are the same, by their
+    number, whatever their split. What was trained on one size is to be tested with another seed.
     `on_film` is called after each film with its name, how many are done and how many there are.
-    Raises ValueError where the size is unknown, or the folder holds another benchmark.
+    Raises ValueError where the size is unknown or not possible, or the folder holds another
+    benchmark.
     """
     if processes < 1:
         raise ValueError(f"processes={processes} is not possible; use 1 or more")
-    found, plan = theatre_at(folder), size_named(size)
-    about = {"version": THEATRE_VERSION, "size": size, "seed": seed, **asdict(plan)}
+    found, plan = theatre_at(folder), size_named(size) if isinstance(size, str) else size
+    name = size if isinstance(size, str) else "custom"
+    about = {"version": THEATRE_VERSION, "size": name, "seed": seed, **asdict(plan)}
+    jobs = _jobs(found.films, plan, seed)
+    check_supports(plan.difficulty, plan.supports)
     _claim(folder, about)
     found.films.mkdir(exist_ok=True)
-    jobs = _jobs(found.films, plan, seed)
     films = []
     for done, rows in enumerate(_made(jobs, processes), start=1):
         films.append(rows)

@@ -119,26 +119,27 @@ class TrainingClips(Dataset[ClipBatch]):
         self.samples = samples
         self._source, self._augment = ClipSource(samples, films, config), config.augment
         self._windows = windows
+        self._stride = backbone_info(config.backbone).spatial_stride
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> ClipBatch:
-        """A batch of one clip; boxes that its crop leaves out are dropped."""
+        """A batch of one clip; boxes that its crop leaves out lie on its border."""
         generator = np.random.default_rng(random.getrandbits(63))
         frames = self._source.frames(index)
         height, width = frames[0].shape[:2]
         view = drawn_view(self._augment, width, height, generator)
         clip, boxes = seen(frames, self._source.boxes(index), view)
-        kept = is_inside(boxes)
+        boxes = on_border(boxes, view, stride=self._stride)
         assert self.samples.targets is not None
         targets = self.samples.targets[self._source.items(index)]
         return ClipBatch(
             frames=torch.from_numpy(clip)[None],
             times=torch.tensor([self._source.time(index)], dtype=torch.float64),
-            boxes=torch.from_numpy(boxes[kept]) if self.samples.boxes is not None else None,
-            clip_of=torch.zeros(int(kept.sum()), dtype=torch.int64),
-            targets=torch.from_numpy(targets[kept]),
+            boxes=torch.from_numpy(boxes) if self.samples.boxes is not None else None,
+            clip_of=torch.zeros(len(targets), dtype=torch.int64),
+            targets=torch.from_numpy(targets),
             window=None if self._windows is None else self._windows[index],
         )
 
@@ -166,11 +167,7 @@ class TestClips(Dataset[list[SeenClip]]):
         found = []
         for view in views_for_test(self._views, width, height):
             clip, moved = seen(frames, boxes, view)
-            reachable = on_border(
-                moved,
-                cell_width=self._stride / view.crop_width,
-                cell_height=self._stride / view.crop_height,
-            )
+            reachable = on_border(moved, view, stride=self._stride)
             found.append(
                 SeenClip(
                     torch.from_numpy(clip),

@@ -57,11 +57,8 @@ class ClipTask:
         self.model = _model(head, self._config, settings.training.seed)
 
     def losses(self, batch: ClipBatch) -> Iterator[Tensor]:
-        """One loss: the mean over items and, with a sigmoid, classes; 0 without items."""
+        """One loss: the mean over items and, with a sigmoid, classes."""
         logits = self.model(batch.frames, batch.boxes, batch.clip_of, batch.window)
-        if not len(logits):  # The crops left no box.
-            yield logits.sum()
-            return
         kind = self._head.loss
         targets = batch.targets.argmax(dim=1) if kind == "softmax" else batch.targets
         yield classification_loss(logits, targets, kind)

@@ -1,8 +1,8 @@
 """What is looked at of a clip: a size, a rectangle, mirrored or not; boxes move with the pixels.
 
 Source: Wu, PhD thesis, section 7.2.1. A box that the crop cuts is looked at as far as it is inside;
-of one that is wholly outside, training makes nothing, and a test looks at the crop's border where
-no other view has it.
+of one that is wholly outside the crop's border is looked at, in a test only where no other view has
+the box.
 """
 
 from collections.abc import Iterator, Sequence
@@ -120,16 +120,16 @@ def is_inside(boxes: NDArray[np.float32]) -> NDArray[np.bool_]:
     return inside
 
 
-def on_border(
-    boxes: NDArray[np.float32], *, cell_width: float, cell_height: float
-) -> NDArray[np.float32]:
+def on_border(boxes: NDArray[np.float32], view: View, *, stride: int) -> NDArray[np.float32]:
     """The moved boxes (n, 4), those outside the crop as the strip of its border next to them.
 
-    The strip has the least width and height that are given: RoIAlign makes nothing of no area.
+    The strip is at least `stride` pixels, a cell of the network's map, wide and high: RoIAlign
+    makes nothing of no area.
     """
     moved = boxes.copy()
     outside = ~is_inside(boxes)
-    for low, high, least in ((0, 2, cell_width), (1, 3, cell_height)):
+    for low, high, side in ((0, 2, view.crop_width), (1, 3, view.crop_height)):
+        least = stride / side
         starts = np.minimum(moved[outside, low], np.float32(1 - least))
         moved[outside, low] = starts
         moved[outside, high] = np.maximum(moved[outside, high], starts + np.float32(least))

@@ -132,6 +132,11 @@ class EpicTest:
 def prior_of(verbs: EpicTask, nouns: EpicTask) -> Tensor:
     """(verbs, nouns) float64: how often a verb of the training splits has each noun."""
     labels = [torch.from_numpy(one.learned_columns()) for one in (verbs, nouns)]
+    if len(labels[0]) != len(labels[1]):
+        raise ValueError(
+            f"{len(labels[0])} training segments have a verb and {len(labels[1])} a noun; give "
+            "both recipes the same training splits, and each segment both labels"
+        )
     return action_prior(*labels, num_verbs=len(verbs.classes), num_nouns=len(nouns.classes))
 
 

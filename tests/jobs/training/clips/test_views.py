@@ -118,18 +118,19 @@ def test_squares_of_large_scales_are_those_of_the_released_code():
 
 @given(
     st.lists(st.tuples(*[st.floats(0, 1, width=32)] * 4), min_size=1, max_size=5),
-    st.floats(0.05, 0.5),
-    st.floats(0.05, 0.5),
+    st.integers(16, 160),
+    st.integers(16, 160),
 )
-def test_only_boxes_outside_are_put_onto_the_border(corners, cell_width, cell_height):
+def test_only_boxes_outside_are_put_onto_the_border(corners, width, height):
+    view = View(200, 200, 3, 5, width, height, is_flipped=False)
     boxes = np.sort(np.array(corners, np.float32).reshape(-1, 2, 2), axis=1).reshape(-1, 4)
-    moved = on_border(boxes, cell_width=cell_width, cell_height=cell_height)
+    moved = on_border(boxes, view, stride=8)
     inside = is_inside(boxes)
     np.testing.assert_array_equal(moved[inside], boxes[inside])
     assert (moved >= 0).all()
     assert (moved <= 1 + 1e-6).all()
     sides = moved[:, 2:] - moved[:, :2]
-    assert (sides[~inside] >= np.array([cell_width, cell_height]) - 1e-6).all()
+    assert (sides[~inside] >= np.array([8 / width, 8 / height]) - 1e-6).all()
     # The strip holds the place at which the box met the border.
     assert (moved[:, :2] <= boxes[:, :2]).all()
     assert (moved[:, 2:] >= boxes[:, 2:]).all()
