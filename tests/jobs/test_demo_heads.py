@@ -22,7 +22,8 @@ def test_the_page_shows_four_models_and_a_second_run_computes_nothing(tmp_path):
     assert len(runs) == len(MODELS)
     precision = [json.loads((run / "metrics.json").read_text())["metrics"]["map"] for run in runs]
     assert all(0.2 < value < 1 for value in precision)
-    assert all(f"{100 * value:.1f} ±" in page for value in precision)
+    # With a single test film there are no error bars.
+    assert all(f"{100 * value:.1f}" in page for value in precision)
     before = _files(tmp_path)
     assert run_demo_heads(tmp_path, size="tiny", engine="inline", console=console) == 0
     after = _files(tmp_path)
