@@ -34,8 +34,9 @@ Make: TypeAlias = Callable[[], tuple[Task, TrainingData]]
 
 LOOK_SECONDS = 1.0
 """Between two looks of the driver at the log."""
-COLLECTIVE_SECONDS = 2 * 60 * 60
-"""Longest that workers wait for one another, such as for the first one's evaluation."""
+COLLECTIVE_SECONDS = 2 * 24 * 60 * 60
+"""Longest that workers wait for one another: for the first one's evaluation, which takes hours with
+the 18 views of Table 7.2h on all of AVA. That a worker died, Ray sees without it."""
 
 
 def fit_on_ray(
